@@ -1,0 +1,25 @@
+"""A call screener for Asterisk: every incoming call gets a verdict that a person can read.
+
+Start with `screening.py`: it is the way of one call, and little else::
+
+    event → Call → facts → Verdict → Setvar → dialplan action → recording → ledger row
+
+Then downwards, in the order in which a call meets them:
+
+1. `call.py`      the call as data, and every name shared with the dialplan
+2. `number.py`    what a caller ID is: normalised, its kind, region and carrier
+3. `facts.py`     everything a rule may ask about a call
+4. `policy/`      rules, groups and thresholds, compiled; `judge()` is a pure function
+5. `verdict.py`   what was decided, and every reason for it
+6. `state/`       what is remembered between calls: lists and velocity
+7. `ami.py`       the one door to Asterisk
+8. `ledger/`      what was decided, kept; `recordings.py` what was said, kept
+9. `config/`      the layered YAML files as typed models; `dialplan.py` their other half
+10. `app.py`      the parts put together and run; `cli/` the commands
+
+`text.py` makes strangers' text safe to show, `dialplan.py` checks that the dialplan has every action.
+`errors.py` says for each error who catches it and what the caller on the line
+notices. Imports run in one direction only; `pyproject.toml` holds the contracts.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,340 @@
+"""The one door to Asterisk's manager interface, built on panoramisk.
+
+panoramisk parses messages and matches responses to actions. What it does around that is
+replaced here, because it would cost calls: it re-sends actions after a reconnect, lets one
+failing callback end the connection, waits for ever, retries a refused login in silence, and
+loses characters that a packet boundary splits. So: one `_Manager` per connection, never
+reused; a supervisor that reconnects; a deadline for every action; nothing sent twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import random
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from panoramisk import Manager
+from panoramisk.actions import Action
+from panoramisk.ami_protocol import AMIProtocol
+from panoramisk.message import Message
+
+from screener.call import HEARTBEAT_VARIABLE, VERDICT_VARIABLE, WAKE_DIGIT, Call
+from screener.errors import AmiError, AmiLoginRefused, UnsafeValue
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Mapping
+
+    from screener.verdict import Verdict
+
+log = structlog.get_logger(__name__)
+
+CONNECT_S = 5.0
+ACTION_S = 2.0
+"""How long any action may take. A ping that takes longer means a half-open connection."""
+HEARTBEAT_S = 1.0
+"""The dialplan stops asking after three missed beats."""
+PAUSE_S = (0.2, 10.0)
+"""First and longest pause between attempts to connect."""
+MESSAGE_BYTES = 1 << 20
+"""A message longer than this is not from Asterisk."""
+UNSAFE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""ASCII's control characters, and halves of characters, which cannot be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where Asterisk's manager interface is, and the account on it."""
+
+    host: str
+    port: int
+    username: str
+    secret: str = field(repr=False)
+
+
+def action(name: str, **headers: str) -> Action:
+    """Build an action; a control character in any value would end the header and start another."""
+    for key, value in headers.items():
+        if UNSAFE.search(value):
+            shown = "" if key == "Secret" else f": {value[:80]!r}"
+            msg = f"{name}: the value of {key} holds a control character{shown}"
+            raise UnsafeValue(msg)
+    # Exactly one response is expected; left to guess, panoramisk fails on "successfully queued".
+    return Action({"Action": name, **headers}, as_list=False)
+
+
+class Ami:
+    """A connection to one Asterisk that is kept up for as long as `run` runs."""
+
+    def __init__(self, account: Account, tls: ssl.SSLContext | None = None, server_name: str = "") -> None:
+        """`server_name` is the name on Asterisk's certificate, the host's if empty."""
+        self.address = f"{account.host}:{account.port}"
+        self._account, self._tls = account, tls
+        self._server_name = (server_name or account.host) if tls else None
+        self._manager: _Manager | None = None
+        self._clock_offset: float | None = None
+        self._leaving = False
+        self.ready = asyncio.Event()
+        """Set while Asterisk has a fresh heartbeat, that is while calls are being screened."""
+
+    async def run(self, on_event: Callable[[Mapping[str, object]], None]) -> None:
+        """Stay connected until cancelled; raises AmiLoginRefused if the first login is refused.
+
+        UnsafeValue comes out too: an account with a control character can never log in.
+        `on_event` gets each UserEvent as a mapping; what it raises is logged and goes no further.
+        """
+        pause, welcomed = PAUSE_S[0], False
+        while True:
+            try:
+                await self._connect(on_event)
+                async with contextlib.aclosing(self._beats()) as beats:
+                    async for _ in beats:
+                        if not self.ready.is_set():
+                            log.info("connected to Asterisk, calls are screened", ami=self.address)
+                            self.ready.set()
+                        pause, welcomed = PAUSE_S[0], True
+            except AmiLoginRefused as error:
+                if not welcomed:
+                    raise
+                log.error("Asterisk refuses the account now; calls ring unscreened", reason=str(error))
+            except UnsafeValue:
+                raise
+            except (AmiError, OSError, ValueError) as error:
+                reason = str(error) or type(error).__name__
+                log.warning(
+                    "no connection to Asterisk; calls ring unscreened", ami=self.address, reason=reason
+                )
+            finally:
+                self._drop()
+            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads reconnects
+            pause = min(2 * pause, PAUSE_S[1])
+
+    async def decide(self, call: Call, verdict: Verdict) -> str:
+        """Give the waiting dialplan its verdict: the caller stops waiting here.
+
+        Returns "sent", "late" (the dialplan has gone on, so nothing was sent: a wake-up key
+        would land in the conversation), or "gone" (the caller hung up, or Asterisk is away).
+        """
+        if self.age_ms(call) >= call.deadline_ms:
+            return "late"
+        variable = VERDICT_VARIABLE.format(stage=call.stage)
+        value = f"{verdict.action}:{verdict.score:g}"
+        try:
+            answers = await self._send(
+                action("Setvar", Channel=call.channel, Variable=variable, Value=value),
+                action("PlayDTMF", Channel=call.channel, Digit=WAKE_DIGIT, Duration="1", Receive="true"),
+            )
+        except AmiError as error:
+            log.warning("the verdict did not reach Asterisk", call_id=call.id, reason=str(error))
+            return "gone"
+        return "sent" if answers[0].success else "gone"
+
+    async def say_goodbye(self) -> None:
+        """Tell the dialplan not to ask any more; questions already asked can still be answered."""
+        self._leaving = True
+        with contextlib.suppress(AmiError):
+            await self._set_heartbeat(0)
+
+    def age_ms(self, call: Call) -> float:
+        """How long the caller has waited by now, in Asterisk's time; 0 while that is unknown."""
+        if self._clock_offset is None:
+            return 0.0
+        now = asyncio.get_running_loop().time() + self._clock_offset
+        return max(0.0, (now - call.asked) * 1000)
+
+    async def act(self, name: str, **headers: str) -> Message:
+        """Send one action and return Asterisk's response, whatever it says; raises AmiError."""
+        return (await self._send(action(name, **headers)))[0]
+
+    async def _send(self, *actions: Action) -> list[Message]:
+        """Send actions in one write; AmiError when the line is or goes down, or at the deadline."""
+        manager = self._manager
+        if manager is None or manager.lost.done():
+            msg = "not connected to Asterisk"
+            raise AmiError(msg)
+        manager.protocol.send_together(actions)
+        try:
+            async with asyncio.timeout(ACTION_S):
+                return list(await asyncio.gather(*(item.future for item in actions)))
+        except TimeoutError:
+            msg = f"Asterisk did not answer {actions[0]['Action']} within {ACTION_S:g} s"
+            raise AmiError(msg) from None
+        finally:
+            manager.protocol.forget(actions)
+
+    async def _connect(self, on_event: Callable[[Mapping[str, object]], None]) -> None:
+        loop = asyncio.get_running_loop()
+        manager = _Manager(on_event)
+        async with asyncio.timeout(CONNECT_S):
+            transport, protocol = await loop.create_connection(
+                lambda: _Protocol(manager),
+                self._account.host,
+                self._account.port,
+                ssl=self._tls,
+                server_hostname=self._server_name,
+            )
+        manager.attach(transport, protocol)
+        self._manager = manager
+        response = await self.act(
+            "Login", Username=self._account.username, Secret=self._account.secret, Events="on"
+        )
+        if not response.success:
+            _raise_if_stopping(response)
+            msg = (
+                f"{self.address} refused the account {self._account.username!r}: "
+                f"{response.message or 'no reason given'}. Compare ami.username and ami.secret with "
+                "manager.conf, and its deny and permit lines with our address"
+            )
+            raise AmiLoginRefused(msg)
+
+    async def _beats(self) -> Any:  # noqa: ANN401 - an async generator of nothing
+        """Beat until the line is lost: one yield per heartbeat that Asterisk has taken.
+
+        The pong's own timestamp is the heartbeat, so that two machines' clocks need not agree
+        and a fresh beat proves both directions.
+        """
+        loop = asyncio.get_running_loop()
+        assert self._manager is not None  # noqa: S101 - _connect has just set it
+        lost = self._manager.lost
+        while True:
+            sent = loop.time()
+            pong = await self.act("Ping")
+            _raise_if_stopping(pong)
+            stamp = _stamp(pong)
+            if self._clock_offset is None or loop.time() - sent < 0.1:  # noqa: PLR2004 - a slow pong is imprecise
+                self._clock_offset = stamp - loop.time()
+            await self._set_heartbeat(stamp)
+            yield
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(lost), HEARTBEAT_S)
+            if lost.done():
+                msg = "the connection was closed by Asterisk"
+                raise AmiError(msg)
+
+    async def _set_heartbeat(self, stamp: float) -> None:
+        beat = 0 if self._leaving else int(stamp)
+        taken = await self.act("Setvar", Variable=f"GLOBAL({HEARTBEAT_VARIABLE})", Value=str(beat))
+        if not taken.success:
+            _raise_if_stopping(taken)
+            msg = (
+                f"{self.address} does not let the account {self._account.username!r} set variables: "
+                f"{taken.message}. It needs `write = call` in manager.conf"
+            )
+            raise AmiLoginRefused(msg)
+
+    def _drop(self) -> None:
+        if self._manager is not None:
+            self._manager.protocol.abort()
+        self._manager, self._clock_offset = None, None
+        self.ready.clear()
+
+
+def _raise_if_stopping(response: Message) -> None:
+    """An Asterisk on its way down refuses everything; that is no fault of the account."""
+    if "shutting down" in response.message:
+        msg = "Asterisk is shutting down"
+        raise AmiError(msg)
+
+
+def _stamp(pong: Message) -> float:
+    """Read Asterisk's clock from its answer to a ping, in seconds since 1970."""
+    try:
+        stamp = float(pong.timestamp)
+    except (TypeError, ValueError):
+        stamp = math.nan
+    if not math.isfinite(stamp):
+        msg = f"the answer to a ping holds no time of day: {pong.timestamp!r}"
+        raise AmiError(msg)
+    return stamp
+
+
+class _Manager(Manager):  # type: ignore[misc]  # panoramisk has no types
+    """panoramisk's manager for the life of one connection: it neither reconnects nor logs in."""
+
+    def __init__(self, on_event: Callable[[Mapping[str, object]], None]) -> None:
+        super().__init__(loop=asyncio.get_running_loop())
+        self.lost: asyncio.Future[None] = self.loop.create_future()
+        self._on_event = on_event
+        self.register_event("UserEvent", self._guarded)
+
+    def attach(self, transport: asyncio.Transport, protocol: _Protocol) -> None:
+        made = self.loop.create_future()
+        made.set_result((transport, protocol))
+        self.connection_made(made)
+        self.pinger.cancel()
+
+    def _guarded(self, _manager: Manager, event: Message) -> None:
+        try:
+            self._on_event(event)
+        except Exception:
+            log.exception("an event could not be handled")
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - panoramisk's signature
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+
+class _Protocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
+    """Splits bytes, not text, so that a character cut by a packet stays whole; never re-queues."""
+
+    closed: bool
+    responses: dict[str, Action]
+
+    def __init__(self, manager: _Manager) -> None:
+        self._owner = manager
+        self._buffer = bytearray()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self.factory = self._owner
+
+    def send_together(self, actions: tuple[Action, ...]) -> None:
+        for item in actions:
+            self.responses[item.id] = item
+        self.transport.write("".join(map(str, actions)).encode())
+
+    def forget(self, actions: tuple[Action, ...]) -> None:
+        for item in actions:
+            self.responses.pop(item.id, None)
+            item.future.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        *messages, rest = self._buffer.split(b"\r\n\r\n")
+        self._buffer = rest
+        if len(rest) > MESSAGE_BYTES:
+            log.error("Asterisk sent a message without an end; reconnecting", bytes=len(rest))
+            self.abort()
+            return
+        for raw in messages:
+            # Other events are dropped as bytes, ten times cheaper than parsed: an account with
+            # more rights than it needs must not slow calls down.
+            if raw.startswith(b"Event: ") and not raw.startswith(b"Event: UserEvent"):
+                continue
+            try:
+                message = Message.from_line(raw.decode("utf-8", "replace").strip())
+                if message is not None:
+                    self.handle_message(message)
+            except Exception:
+                log.exception("a message from Asterisk could not be read", message=bytes(raw[:200]))
+
+    def abort(self) -> None:
+        """End the connection at once, without waiting for a peer that may be dead."""
+        self.transport.abort()
+        self.close()
+        self._owner.connection_lost(None)
+
+    def close(self) -> None:
+        """Fail what is in flight; panoramisk would send it again later."""
+        pending, self.responses = self.responses, {}
+        for item in pending.values():
+            if not item.future.done():
+                item.future.set_exception(AmiError("the connection was lost"))
+        if not self.closed:
+            self.closed = True
+            self.transport.close()

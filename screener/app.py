@@ -1,0 +1,160 @@
+"""The service: builds the parts, runs them together, stops them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import ssl
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import structlog
+
+from screener import ledger, number, recordings
+from screener.ami import Account, Ami
+from screener.errors import ConfigError, ScreenerError
+from screener.ledger import Ledger
+from screener.screening import Place, Screener
+from screener.state import EmbeddedServer, State
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from screener.config import Config
+    from screener.config.settings import Settings, Tls
+
+log = structlog.get_logger(__name__)
+
+LEDGER_FILE = "ledger.db"
+STORE_DIRECTORY = "store"
+DRAIN_S = 2.0
+"""How long calls at hand may take when the service stops; systemd waits much longer."""
+SWITCH_S = 0.0005
+"""How long the ledger's or the log's thread may keep a caller waiting; Python's own limit is 5 ms."""
+CHECK_S = 30.0
+LOW_DISK_BYTES = 500_000_000
+"""About nine hours of both legs; below this an alarm is raised, recording goes on."""
+
+
+def now() -> datetime:
+    """The clock of the service."""
+    return datetime.now(UTC)  # noqa: TID251 - this is the clock that is handed out
+
+
+def ledger_path(settings: Settings) -> Path:
+    """Where the ledger is."""
+    return settings.state_dir / LEDGER_FILE
+
+
+def store_directory(settings: Settings) -> Path:
+    """Where the embedded store keeps its data."""
+    return settings.state_dir / STORE_DIRECTORY
+
+
+async def serve(config: Config) -> None:
+    """Screen calls until SIGTERM or SIGINT; raises a ScreenerError when it cannot begin to.
+
+    Once it has begun it goes on: without Asterisk it waits, without the store it judges
+    with the facts that are left, without disk it keeps ledger rows in memory.
+    """
+    settings = config.settings
+    secret = config.ami_secret().get_secret_value()
+    tls = _tls(settings.ami.tls)
+    stop = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(written := Ledger.open(ledger_path(settings)))
+        url, server = settings.redis.url, None
+        if not url:
+            server = await stack.enter_async_context(EmbeddedServer(store_directory(settings)))
+            url = server.url
+        state = State(url)
+        stack.push_async_callback(state.close)
+        account = Account(settings.ami.host, settings.ami.port, settings.ami.username, secret)
+        ami = Ami(account, tls, settings.ami.tls.server_name)
+        place = Place(settings.region, settings.zone, settings.recordings_dir)
+        screener = Screener(
+            ami=ami, state=state, policy=config.policy, ledger=written, place=place, clock=now
+        )
+        number.warm(settings.region)
+        # Connects and loads the script before the first caller has to wait for it.
+        await state.observe("0", "", "", count=False)
+        sys.setswitchinterval(SWITCH_S)
+        gc.freeze()  # what is loaded now stays: collections that walk over it would make callers wait
+        log.info(
+            "screening",
+            policy=config.policy.hash,
+            rules=len(config.policy.rules),
+            store=server and "embedded",
+        )
+        async with _tasks() as group:
+            if server:
+                group.create_task(server.run())
+            group.create_task(_adopt(screener, ledger_path(settings)))
+            group.create_task(_watch_disk(settings.recordings_dir))
+            connection = group.create_task(ami.run(screener.receive))
+            stopped = group.create_task(stop.wait())
+            await asyncio.wait({connection, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if stop.is_set():
+                log.info("stopping; new calls ring unscreened")
+                await ami.say_goodbye()
+                await screener.drain(DRAIN_S)
+                raise _Stopped
+
+
+class _Stopped(Exception):  # noqa: N818 - not an error
+    """Ends the task group of a service that was asked to stop."""
+
+
+@contextlib.asynccontextmanager
+async def _tasks() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group whose ordinary end is `_Stopped`, and whose one failure comes out as itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except* _Stopped:
+        pass
+    except* ScreenerError as errors:
+        raise errors.exceptions[0] from None
+
+
+async def _adopt(screener: Screener, path: Path) -> None:
+    """File the recordings that were made while nobody listened."""
+    try:
+        known = await asyncio.to_thread(ledger.filed, path)
+        for stem in await asyncio.to_thread(recordings.adopt, screener.place.recordings, known):
+            log.info("a recording made while the screener was away", stem=str(stem))
+            await screener.adopt(stem)
+    except ScreenerError as error:
+        log.error("recordings could not be looked through", reason=str(error))
+
+
+async def _watch_disk(directory: Path) -> None:
+    """Raise an alarm while there is little room for recordings."""
+    while True:
+        try:
+            free = await asyncio.to_thread(recordings.free_bytes, directory)
+        except ScreenerError as error:
+            log.error("recordings cannot be written", reason=str(error))
+        else:
+            if free < LOW_DISK_BYTES:
+                log.error("little space left for recordings", directory=str(directory), free_bytes=free)
+        await asyncio.sleep(CHECK_S)
+
+
+def _tls(settings: Tls) -> ssl.SSLContext | None:
+    if not settings.enabled:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file or None)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError([f"ami.tls.ca_file: {settings.ca_file}: {error}"]) from error
+    if not settings.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

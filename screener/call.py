@@ -1,0 +1,185 @@
+"""One call as data, and the contract with the dialplan: every name that both sides use stands here.
+
+`dialplan/README.md` shows the same names as a table; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+ASK_EVENT = "ScreenerAsk"
+"""UserEvent by which the dialplan asks for a verdict; the caller waits meanwhile."""
+END_EVENT = "ScreenerEnd"
+"""UserEvent sent by the hangup handler of every screened call."""
+CONTRACT_VERSION = "1"
+
+HEARTBEAT_VARIABLE = "SCREENER_HEARTBEAT"
+"""Global that the screener keeps fresh with Asterisk's own clock; stale means: do not wait."""
+VERDICT_VARIABLE = "SCREENER_VERDICT_{stage}"
+"""Channel variable that carries `action,score` for one stage only."""
+WAKE_DIGIT = "D"
+"""The key that ends the dialplan's wait; telephones do not have it."""
+
+
+TOKEN = re.compile(r"[^\x00-\x20\x7f,]{1,200}")
+"""What Asterisk itself writes as a channel's name or unique id."""
+
+
+class Stage(StrEnum):
+    """The moment in a call's life at which the dialplan asks."""
+
+    SETUP = "setup"
+    CHALLENGE = "challenge"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A question of the dialplan: who calls whom, how, and when.
+
+    Everything that the caller can write (`number`, `name`, …) is as it arrived,
+    hostile until proven otherwise. `at` is the moment the question arrived (UTC),
+    the only clock the verdict may use. `asked` is the same moment by Asterisk's own
+    clock (seconds since 1970) and `deadline_ms` is how long the caller waits from then on.
+    """
+
+    id: str
+    channel: str
+    stage: Stage
+    at: datetime
+    asked: float = 0.0
+    deadline_ms: int = 0
+    number: str = ""
+    name: str = ""
+    did: str = ""
+    presentation: str = ""
+    asserted: str = ""
+    diversion: str = ""
+    attestation: str = ""
+    agent: str = ""
+    challenge: str = ""
+
+    @property
+    def trunk(self) -> str:
+        """The carrier link that the call came by: the channel's name without its serial number."""
+        return self.channel.rpartition("-")[0] or self.channel
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, object], at: datetime) -> Call:
+        """Read a `ScreenerAsk`; raises ValueError when it is not one that can be answered."""
+        read = _Fields(event)
+        return cls(
+            id=read.token("Uniqueid"),
+            channel=read.token("Channel"),
+            stage=Stage(read.text("Stage")),
+            at=at,
+            asked=float(read.text("Asked")) / 1e6,
+            deadline_ms=int(read.text("Deadline")),
+            number=read.text("Number"),
+            name=read.text("Name"),
+            did=read.text("Did"),
+            presentation=read.text("Presentation"),
+            asserted=read.text("Asserted"),
+            diversion=read.text("Diversion"),
+            attestation=read.text("Attestation"),
+            agent=read.text("Agent"),
+            challenge=read.text("Challenge"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What became of a screened call, as the dialplan's hangup handler reports it.
+
+    `missed` says why no verdict came: empty (it came), "away" (nobody was asked) or "late".
+    `delay_ms` is the wait that screening added, by Asterisk's clock. `recording` is the
+    path of the two sound files without their endings, empty when nothing was recorded.
+    """
+
+    id: str
+    at: datetime
+    number: str
+    did: str
+    action: str
+    missed: str
+    delay_ms: float | None
+    challenge: str
+    disposition: str
+    talk_s: int
+    cause: int
+    recording: str
+    notice_at: str
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, object], at: datetime) -> Ending:
+        """Read a `ScreenerEnd`; raises ValueError when it is malformed."""
+        read = _Fields(event)
+        recording = read.text("Recording")
+        return cls(
+            id=read.token("Uniqueid"),
+            at=at,
+            number=read.text("Number"),
+            did=read.text("Did"),
+            action=read.text("Action"),
+            missed=read.text("Missed"),
+            delay_ms=float(read.text("Delay")) if read.text("Delay") else None,
+            challenge=read.text("Challenge"),
+            disposition=_disposition(
+                read.text("Action"), read.text("Dialstatus"), read.text("Disposition"), recording
+            ),
+            talk_s=int(read.text("Talk") or 0),
+            cause=int(read.text("Cause") or 0),
+            recording=recording,
+            notice_at=read.text("Notice"),
+        )
+
+
+def _disposition(action: str, dial_status: str, cdr: str, recording: str) -> str:
+    """answered, recorded, rejected, busy, unanswered or abandoned.
+
+    The telephone's answer counts; that the challenge or the voicemail answered does not.
+    """
+    if recording:
+        return "recorded"
+    if action == "reject":
+        return "rejected"
+    if dial_status:
+        known = {"ANSWER": "answered", "BUSY": "busy", "CANCEL": "abandoned"}
+        return known.get(dial_status, "unanswered")
+    if action == "allow" and cdr == "ANSWERED":
+        return "answered"
+    return "abandoned"
+
+
+class _Fields:
+    """The headers of one event, decoded; a header that occurs twice is an attempt at forgery."""
+
+    def __init__(self, event: Mapping[str, object]) -> None:
+        self.event = event
+        if self.text("Version") != CONTRACT_VERSION:
+            msg = (
+                f"the dialplan speaks version {self.text('Version') or '?'} of the contract and the "
+                f"screener {CONTRACT_VERSION}: install the dialplan that came with this screener"
+            )
+            raise ValueError(msg)
+
+    def text(self, key: str) -> str:
+        value = self.event.get(key, "")
+        if not isinstance(value, str):
+            msg = f"the header {key} occurs more than once"
+            raise ValueError(msg)  # noqa: TRY004 - malformed input, not a programming error
+        return unquote(value, errors="replace")
+
+    def token(self, key: str) -> str:
+        value = self.event.get(key)
+        if not isinstance(value, str) or not TOKEN.fullmatch(value):
+            msg = f"the header {key} is missing or malformed"
+            raise ValueError(msg)
+        return value

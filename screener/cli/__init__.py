@@ -1,0 +1,39 @@
+"""The commands: each parses its arguments, calls one part of the program and prints.
+
+`service` runs and checks, `looking` shows what is configured, decided and recorded,
+`lists` keeps the allow and block entries; `common` is what they share.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from screener.cli import lists, looking, service
+from screener.errors import ScreenerError
+
+cli = typer.Typer(
+    help="Call screener for Asterisk: every incoming call gets a verdict that a person can read.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+cli.command()(service.version)
+cli.command()(service.run)
+cli.command()(service.check)
+cli.command()(looking.explain)
+cli.command()(looking.calls)
+cli.command()(looking.facts)
+cli.add_typer(looking.config_cli, name="config")
+cli.add_typer(lists.cli, name="list")
+
+
+def main() -> None:
+    """Run a command; what goes wrong is said in plain lines and by the exit code, never by a traceback."""
+    try:
+        cli()
+    except ScreenerError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)

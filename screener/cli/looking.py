@@ -1,0 +1,171 @@
+"""Commands that show what is configured, what would be decided, and what was."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from screener import app, ledger, number
+from screener.call import Call, Stage
+from screener.cli.common import AsJson, Site, load, show, show_json, show_table, span
+from screener.facts import CATALOGUE, facts_of
+from screener.policy import explain as taken_apart
+from screener.state import Observed, State, serving
+
+if TYPE_CHECKING:
+    from screener.config import Config
+    from screener.ledger import CallRecord
+
+config_cli = typer.Typer(help="Show the configuration in force.", no_args_is_help=True)
+
+
+def facts(as_json: AsJson = False) -> None:
+    """List every fact that a rule may use, with its type, unit, source and meaning."""
+    if as_json:
+        show_json([asdict(fact) for fact in CATALOGUE])
+        return
+    show_table(
+        ("fact", "type", "unit", "source", "meaning"),
+        ((fact.name, fact.type, fact.unit, fact.source, fact.meaning) for fact in CATALOGUE),
+    )
+
+
+def explain(
+    caller: Annotated[str, typer.Argument(help="The caller ID as it would arrive; anonymous for none.")],
+    did: Annotated[str, typer.Option(help="The number that is called.")] = "",
+    trunk: Annotated[str, typer.Option(help="The trunk, as in the channel's name.")] = "PJSIP/trunk",
+    name: Annotated[str, typer.Option(help="The caller's name as presented.")] = "",
+    at: Annotated[
+        datetime | None,
+        typer.Option(show_default=False, help="When, in the PBX's time zone; now if not given."),
+    ] = None,
+    challenge: Annotated[str, typer.Option(help="passed or failed: the verdict after a challenge.")] = "",
+    site: Site = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what an imagined call would get, and the whole sum behind it. Nothing is counted."""
+    if challenge not in ("", "passed", "failed"):
+        raise typer.BadParameter(f"{challenge!r} is neither passed nor failed", param_hint="--challenge")
+    loaded = load(site)
+    zone = loaded.settings.zone
+    moment = at.replace(tzinfo=zone) if at else app.now()
+    stage = Stage.CHALLENGE if challenge else Stage.SETUP
+    call = Call(
+        "explain", f"{trunk}-0", stage, moment, number=caller, name=name, did=did, challenge=challenge
+    )
+    parsed = number.parse(caller, loaded.settings.region)
+    observed = asyncio.run(_observe(loaded, parsed.key, did))
+    known = facts_of(call, parsed, observed.facts, zone)
+    shown = taken_apart(loaded.policy.judge(known), loaded.policy, known)
+    if as_json:
+        show_json({**shown, "missing": observed.missing})
+    else:
+        _show_sum(parsed.shown, shown, observed.missing)
+
+
+async def _observe(loaded: Config, key: str, did: str) -> Observed:
+    url = loaded.settings.redis.url
+    if url:
+        return await _ask(url, key, did)
+    directory = app.store_directory(loaded.settings)
+    if not directory.is_dir():
+        return Observed(missing=f"there is no store yet in {directory}")
+    async with serving(directory) as own:
+        return await _ask(own, key, did)
+
+
+async def _ask(url: str, key: str, did: str) -> Observed:
+    state = State(url)
+    try:
+        return await state.observe(key, did, "explain", count=False)
+    finally:
+        await state.close()
+
+
+def _show_sum(caller: str, shown: dict[str, Any], missing: str | None) -> None:
+    show(f"{caller} → {shown['action']}, score {shown['score']:g}, policy {shown['policy']}")
+    if missing:
+        show(f"judged without the store: {missing}")
+    if shown["hits"]:
+        ranked = sorted(shown["hits"], key=lambda hit: (-abs(hit["score"]), hit["symbol"]))
+        show_table(
+            ("symbol", "group", "score", "because"),
+            ((hit["symbol"], hit["group"], _score(hit), hit["because"]) for hit in ranked),
+        )
+    for group in shown["groups"]:
+        if group["raw"] != group["capped"]:
+            show(f"group {group['group']}: {group['raw']:g} is cut at {group['max_score']:g}")
+    marks = ", ".join(f"{row['action']} at {row['at']:g}" for row in reversed(shown["thresholds"]))
+    show(f"thresholds: {marks or 'none'}; forced actions: {' before '.join(shown['force_precedence'])}")
+    if shown["forced_by"]:
+        show(f"decided by {shown['forced_by']}, whatever the score")
+    for skip in shown["skipped"]:
+        show(f"skipped: {skip['symbol']}, for {skip['missing']} is not known")
+
+
+def _score(hit: dict[str, Any]) -> str:
+    if hit["shadow"]:
+        return "shadow"
+    return f"{hit['score']:+g}" + (f" forces {hit['force']}" if hit["force"] else "")
+
+
+def calls(
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
+    last: Annotated[str, typer.Option(help="Only the last 90m, 12h or 30d.")] = "",
+    caller: Annotated[str, typer.Option(help="Only from this number.")] = "",
+    action: Annotated[str, typer.Option(help="Only with this verdict.")] = "",
+    site: Site = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show past calls: verdict and reasons, where they ended, what was recorded."""
+    settings = load(site).settings
+    since = app.now() - span(last) if last else None
+    found = ledger.calls(app.ledger_path(settings), limit=limit, since=since, caller=caller, action=action)
+    if as_json:
+        show_json([_record(record) for record in found])
+        return
+    show_table(
+        ("time", "caller", "called", "verdict", "score", "reasons", "ended", "delay ms", "recording"),
+        (_row(record, settings.zone) for record in found),
+    )
+
+
+def _record(record: CallRecord) -> dict[str, Any]:
+    plain = asdict(record)
+    del plain["rows"]
+    return {**plain, "disposition": record.disposition}
+
+
+def _row(record: CallRecord, zone: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a tzinfo
+    verdict, delay = record.verdict, record.end.get("delay_ms")
+    recording = next((one for one in record.recordings if one.get("leg") == "caller"), None)
+    return (
+        record.at.astimezone(zone).strftime("%m-%d %H:%M:%S"),
+        record.call.get("shown") or record.end.get("number", ""),
+        record.call.get("did") or record.end.get("did", ""),
+        verdict.get("action") or f"none ({record.end.get('missed') or '?'})",
+        f"{verdict['score']:g}" if verdict else "",
+        " ".join(f"{hit['symbol']}({hit['score']:+g})" for hit in verdict.get("hits", [])),
+        record.disposition or "…",
+        "" if delay is None else f"{delay:.1f}",
+        f"{recording['seconds']:.0f} s {recording['path']}" if recording else "",
+    )
+
+
+@config_cli.callback()
+def _config() -> None:
+    """Make `show` a command of its own, although it is the only one."""
+
+
+@config_cli.command("show")
+def config_show(
+    site: Site = None,
+    origin: Annotated[bool, typer.Option("--origin", help="Add the file and line of each value.")] = False,
+) -> None:
+    """Print every value in force; secrets are hidden."""
+    for one in load(site).effective():
+        show(f"{one.path} = {one.value}" + (f"    # {one.origin}" if origin else ""))

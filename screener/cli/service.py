@@ -1,0 +1,42 @@
+"""Commands that run the service or check that it could run."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from screener import __version__, app, dialplan, telemetry
+from screener.cli.common import Site, load, show
+
+Dialplan = Annotated[
+    Path | None,
+    typer.Option("--dialplan", show_default=False, help="The installed dialplan instead of the shipped one."),
+]
+
+
+def version() -> None:
+    """Print the version."""
+    show(f"screener {__version__}")
+
+
+def run(site: Site = None) -> None:
+    """Screen calls until stopped (SIGTERM, Ctrl-C). Refuses to start on a bad configuration."""
+    loaded = load(site)
+    secret = loaded.ami_secret().get_secret_value()
+    log = loaded.settings.log
+    with telemetry.configure(level=log.level, as_json=log.format == "json", secrets=[secret]):
+        asyncio.run(app.serve(loaded))
+
+
+def check(site: Site = None, plan: Dialplan = None) -> None:
+    """Check the configuration and that the dialplan has what it needs; exit code 2 and every error if not."""
+    loaded = load(site)
+    dialplan.check(plan or dialplan.shipped_dir())
+    policy = loaded.policy
+    show(
+        f"good: {len(policy.rules)} rules in {len(policy.groups)} groups, policy {policy.hash}; "
+        f"the dialplan has every action"
+    )

@@ -1,0 +1,21 @@
+"""Configuration: layered YAML files → frozen models and a compiled policy, or every reason why not.
+
+`load` is all that others need. Every default stands in the shipped files and nowhere else, so
+the merged tree must be complete; a file of the site needs to hold only what it changes.
+"""
+
+from screener.config.layers import shipped_dir
+from screener.config.loading import SECRET_VARIABLE, Config, load
+from screener.config.settings import Ami, Log, Redis, Settings, Tls
+
+__all__ = [
+    "SECRET_VARIABLE",
+    "Ami",
+    "Config",
+    "Log",
+    "Redis",
+    "Settings",
+    "Tls",
+    "load",
+    "shipped_dir",
+]

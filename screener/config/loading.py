@@ -1,0 +1,229 @@
+"""`load`: from the merged layers to models and a policy, with every problem at its file, line and column."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from pydantic import BaseModel, SecretStr
+
+from screener.config.layers import POLICY, SETTINGS, Layers, read_layers, shipped_dir
+from screener.config.nodes import Node, Place, Scalar, Sequence, Tree
+from screener.config.settings import Settings
+from screener.config.validating import check, locate, salvage
+from screener.errors import ConfigError
+from screener.policy import (
+    UNKNOWN_SYMBOL,
+    Actions,
+    Group,
+    Policy,
+    PolicyDocument,
+    PolicyFile,
+    Problem,
+    compile_policy,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+M = TypeVar("M", bound=BaseModel)
+
+SECRET_VARIABLE = "SCREENER_AMI_SECRET"  # noqa: S105 - the name, not the secret
+"""Environment variable that holds the secret of the manager account; it wins over the files."""
+
+_NO_ACTIONS = Actions(challenge=None, voicemail=None, reject=None)
+"""Stands in for actions that are wrong, while the rest is checked."""
+
+_HIDDEN = "********"
+
+
+class Effective(NamedTuple):
+    """One value that is in force: its path, the value (secrets hidden), and `file:line` of its origin."""
+
+    path: str
+    value: str | list[str]
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration in force; `policy` is ready to judge.
+
+    A path names a value by its file without `.yaml` and its keys: `screener.ami.host`,
+    `policy.actions.voicemail`, `rules/velocity.rules.DID_FANOUT.score`.
+    """
+
+    settings: Settings
+    document: PolicyDocument
+    policy: Policy
+    trees: dict[str, Tree] = field(repr=False)
+
+    def origin(self, path: str) -> str:
+        """`file:line` where the effective value was written; raises KeyError for a path that is not set."""
+        return self._place(path).origin
+
+    def effective(self) -> Iterator[Effective]:
+        """Every value that is in force, file by file, as `screener config show --origin` prints it."""
+        for name, tree in sorted(self.trees.items()):
+            yield from _leaves(name.removesuffix(".yaml"), tree)
+
+    def ami_secret(self) -> SecretStr:
+        """The secret of the manager account, read from `secret_file` if one is named.
+
+        Raises ConfigError when there is none, or the file cannot be read.
+        """
+        ami = self.settings.ami
+        if ami.secret.get_secret_value():
+            return ami.secret
+        if not ami.secret_file:
+            where = self._place("screener.ami.secret")
+            raise ConfigError(
+                [f"{where}: ami.secret: is empty; set it, ami.secret_file or ${SECRET_VARIABLE}"]
+            )
+        where = self._place("screener.ami.secret_file")
+        try:
+            secret = Path(ami.secret_file).read_text("utf-8").strip()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "is not UTF-8"
+            raise ConfigError([f"{where}: ami.secret_file: {ami.secret_file}: {reason}"]) from None
+        if not secret:
+            raise ConfigError([f"{where}: ami.secret_file: {ami.secret_file} is empty"])
+        return SecretStr(secret)
+
+    def _place(self, path: str) -> Place:
+        name, *keys = path.split(".")
+        node: Node = self.trees[f"{name}.yaml"]
+        for key in keys:
+            if not isinstance(node, Tree):
+                raise KeyError(path)
+            node = node.items[key]
+        return node.place
+
+
+def load(
+    site: Path | None = None, *, shipped: Path | None = None, environ: Mapping[str, str] | None = None
+) -> Config:
+    """Read the shipped configuration with that of the site merged over it.
+
+    Raises ConfigError with all problems of all files together. Nothing is created or contacted;
+    `secret_file` is read only when the secret is needed (`Config.ami_secret`).
+    """
+    layers = read_layers(shipped or shipped_dir(), site)
+    _take_secret(layers, os.environ if environ is None else environ)
+    problems = layers.problems
+    settings = _checked(Settings, SETTINGS, layers)
+    if settings is not None:
+        problems += _two_secrets(layers.trees[SETTINGS], settings)
+    actions = _checked(PolicyFile, POLICY, layers)
+    groups = _groups(layers)
+    document = PolicyDocument(actions=actions.actions if actions else _NO_ACTIONS, groups=groups)
+    policy = _compiled(document, layers)
+    if problems or settings is None or policy is None:
+        raise ConfigError(list(dict.fromkeys(problems)))
+    return Config(settings, document, policy, layers.trees)
+
+
+def _checked(model: type[M], name: str, layers: Layers) -> M | None:
+    if name in layers.broken:
+        return None
+    if name not in layers.trees:
+        layers.problems.append(f"{name}:1:1: file: is missing from the shipped configuration")
+        return None
+    checked, problems = check(model, layers.trees[name])
+    layers.problems += problems
+    return checked
+
+
+def _groups(layers: Layers) -> tuple[Group, ...]:
+    """The groups of all rule files; of two with the same name or symbol the later one is a problem."""
+    groups: list[Group] = []
+    names: dict[str, Place] = {}
+    symbols: dict[str, Place] = {}
+    for name in layers.rule_files:
+        tree = layers.trees[name]
+        if name in layers.broken:
+            continue
+        group, problems = check(Group, tree)
+        layers.problems += problems
+        if group is None and (group := salvage(tree)) is None:
+            layers.broken.add(name)
+            continue
+        if not problems:
+            layers.problems += _taken(names, {group.group: locate(tree, ("group",)).place}, "group")
+        rules = tree.items.get("rules")
+        places = rules.keys if isinstance(rules, Tree) else {}
+        if not places or group.rules.keys() != places.keys():
+            layers.broken.add(name)
+        doubled = _taken(symbols, {symbol: places[symbol] for symbol in group.rules}, "rules")
+        layers.problems += doubled
+        fresh = {symbol: rule for symbol, rule in group.rules.items() if symbols[symbol] == places[symbol]}
+        groups.append(group.model_copy(update={"rules": fresh}))
+    return tuple(groups)
+
+
+def _taken(first: dict[str, Place], found: dict[str, Place], key: str) -> Iterator[str]:
+    for name, place in found.items():
+        if (before := first.setdefault(name, place)) != place:
+            yield f"{place}: {key}.{name}: is taken already, at {before}; override it in a file of that name"
+
+
+def _compiled(document: PolicyDocument, layers: Layers) -> Policy | None:
+    files: dict[str, Tree] = {}
+    for name in reversed(layers.rule_files):
+        rules = layers.trees[name].items.get("rules")
+        files |= dict.fromkeys(rules.items if isinstance(rules, Tree) else (), layers.trees[name])
+    lenient = bool(layers.broken)
+
+    def describe(problem: Problem) -> str:
+        if lenient and problem.text.startswith(UNKNOWN_SYMBOL):
+            return ""
+        path = ("rules", problem.symbol, problem.key)
+        value = locate(files[problem.symbol], path)
+        place = value.at(problem.line, problem.column) if isinstance(value, Scalar) else value.place
+        return f"{place}: {'.'.join(path)}: {problem.text}"
+
+    try:
+        return compile_policy(document, describe=describe)
+    except ConfigError as error:
+        layers.problems += filter(None, error.problems)
+    return None
+
+
+def _take_secret(layers: Layers, environ: Mapping[str, str]) -> None:
+    """Let the environment stand above the files, with its name as the origin."""
+    tree = layers.trees.get(SETTINGS)
+    secret = environ.get(SECRET_VARIABLE)
+    if secret and tree and isinstance(ami := tree.items.get("ami"), Tree):
+        place = Place(f"environment variable {SECRET_VARIABLE}", 0, 0)
+        ami.items["secret"] = Scalar(secret, place)
+        ami.keys.setdefault("secret", place)
+
+
+def _two_secrets(tree: Tree, settings: Settings) -> Iterator[str]:
+    place = locate(tree, ("ami", "secret_file")).place
+    from_environment = locate(tree, ("ami", "secret")).place.line == 0
+    if settings.ami.secret_file and settings.ami.secret.get_secret_value() and not from_environment:
+        yield f"{place}: ami.secret_file: ami.secret is set as well; keep one of the two"
+
+
+def _leaves(path: str, node: Node) -> Iterator[Effective]:
+    if isinstance(node, Tree):
+        for key, below in node.items.items():
+            yield from _leaves(f"{path}.{key}", below)
+    elif isinstance(node, Sequence):
+        yield Effective(
+            path, [item.text for item in node.items if isinstance(item, Scalar)], node.place.origin
+        )
+    else:
+        yield Effective(path, _shown(path, node.text), node.place.origin)
+
+
+def _shown(path: str, text: str) -> str:
+    if path == "screener.ami.secret" and text:
+        return _HIDDEN
+    if path == "screener.redis.url":
+        return re.sub(r"(?<=:)[^:@/]+(?=@)", _HIDDEN, text)
+    return text

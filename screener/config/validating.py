@@ -1,0 +1,147 @@
+"""From what pydantic says about a tree to problems that name file, line, column and key."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from screener.config.nodes import Node, Place, Sequence, Tree, plain
+from screener.policy import Group
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic_core import ErrorDetails
+
+M = TypeVar("M", bound=BaseModel)
+Steps = tuple[int | str, ...]
+
+_KEY = "[key]"
+"""What pydantic appends to the path when not the value but the key of a dict is at fault."""
+_PLAINLY = {
+    "missing": "is required, but missing",
+    "string_type": "expected a text",
+    "string_too_short": "must not be empty",
+    "model_type": "expected keys with values below it",
+    "dict_type": "expected keys with values below it",
+    "tuple_type": "expected a list",
+}
+_STAND_INS: dict[str, object] = {"score": "0", "when": "true", "because": "-"}
+_GROUP_STAND_INS: dict[str, object] = {
+    "group": "unreadable",
+    "description": "-",
+    "enabled": "true",
+    "max_score": "1",
+    "rules": {},
+}
+
+
+def check(model: type[M], tree: Tree) -> tuple[M | None, list[str]]:
+    """The tree as a model, or None and every problem with it."""
+    try:
+        return model.model_validate(plain(tree)), []
+    except ValidationError as error:
+        return None, list(_problems(error.errors(include_url=False, include_input=False), model, tree))
+
+
+def salvage(tree: Tree) -> Group | None:
+    """A group with stand-ins for whatever is wrong in it.
+
+    It is never put in force; it lets the expressions of its sound parts be checked in the same run.
+    """
+    whole: Any = plain(tree)
+    try:
+        return Group.model_validate(whole)
+    except ValidationError as error:
+        for one in error.errors(include_url=False, include_input=False):
+            _stand_in(whole, one["loc"])
+    try:
+        return Group.model_validate(whole)
+    except ValidationError:
+        return None
+
+
+def locate(tree: Tree, path: Steps) -> Node:
+    """The node at a path, or the deepest one above it that exists."""
+    node: Node = tree
+    for part in path:
+        if isinstance(node, Tree) and part in node.items:
+            node = node.items[str(part)]
+        elif isinstance(node, Sequence) and isinstance(part, int):
+            node = node.items[part]
+    return node
+
+
+def _problems(errors: list[ErrorDetails], model: type[BaseModel], tree: Tree) -> Iterator[str]:
+    meant = {}
+    for one in errors:
+        if one["type"] == "extra_forbidden":
+            meant[one["loc"]] = _meant(model, tree, one["loc"])
+    # One typing mistake is one problem, not an unknown key and a missing one.
+    explained = {(*path[:-1], name) for path, name in meant.items() if name}
+    for one in errors:
+        path = one["loc"]
+        if one["type"] == "extra_forbidden":
+            name = meant[path]
+            text = "unknown key" + (f"; did you mean {name}?" if name else "")
+        elif one["type"] == "missing" and path in explained:
+            continue
+        else:
+            text = _said(one)
+        key = ".".join(str(part) for part in path if part != _KEY)
+        yield f"{_place(tree, one)}: {key}: {text}"
+
+
+def _said(one: ErrorDetails) -> str:
+    if one["type"] == "literal_error":
+        return f"expected {one['ctx']['expected']}"
+    if one["type"] == "string_too_long":
+        return f"longer than {one['ctx']['max_length']} characters"
+    return _PLAINLY.get(one["type"], one["msg"])
+
+
+def _place(tree: Tree, one: ErrorDetails) -> Place:
+    path = one["loc"]
+    if path[-1:] == (_KEY,):
+        return _key_place(tree, path[:-1])
+    if one["type"] == "extra_forbidden":
+        return _key_place(tree, path)
+    if one["type"] == "missing":
+        return _key_place(tree, path[:-1])
+    return locate(tree, path).place
+
+
+def _key_place(tree: Tree, path: Steps) -> Place:
+    parent = locate(tree, path[:-1])
+    if path and isinstance(parent, Tree):
+        return parent.keys[str(path[-1])]
+    return parent.place
+
+
+def _meant(model: type[BaseModel], tree: Tree, path: Steps) -> str | None:
+    """The known key, not used yet, that is most like the unknown one."""
+    kind: Any = model
+    for part in path[:-1]:
+        fields = getattr(kind, "model_fields", None)
+        kind = fields[part].annotation if fields else get_args(kind)[1]
+    used = locate(tree, path[:-1])
+    free = [name for name in kind.model_fields if not isinstance(used, Tree) or name not in used.items]
+    close = get_close_matches(str(path[-1]), free or list(kind.model_fields), 1, 0.6)
+    return close[0] if close else None
+
+
+def _stand_in(whole: dict[str, Any], path: Steps) -> None:
+    match [str(step) for step in path]:
+        case ["rules", symbol, key] if key != _KEY:
+            at, stand_ins = whole["rules"][symbol], _STAND_INS
+        case ["rules", key, *_]:
+            at, stand_ins = whole["rules"], {}
+        case [key, *_]:
+            at, stand_ins = whole, _GROUP_STAND_INS
+        case _:
+            return
+    at.pop(key, None)
+    if key in stand_ins:
+        at[key] = stand_ins[key]

@@ -1,0 +1,67 @@
+"""Everything that can go wrong, who catches it, and what the caller on the line notices.
+
+No error of this tree ever drops a call: where the screener cannot answer, the
+dialplan lets the call ring after its deadline at the latest.
+"""
+
+
+class ScreenerError(Exception):
+    """What happened, to what, and what to do; printed as it stands by the command line.
+
+    `exit_code` is the status of a command that ends with this error.
+    """
+
+    exit_code = 1
+
+
+class ConfigError(ScreenerError):
+    """The configuration cannot be used; `problems` holds every reason as `file:line:col: key: text`.
+
+    At start the service refuses to run (exit 2); on reload the old configuration
+    stays in force. Callers notice nothing.
+    """
+
+    exit_code = 2
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class ListEntryRefused(ScreenerError):
+    """A list entry that would block our own numbers, emergency services or whole countries."""
+
+    exit_code = 2
+
+
+class StateUnavailable(ScreenerError):
+    """Redis or Valkey cannot be reached by a command that needs it.
+
+    The path of a call never raises this: it gets a verdict without the facts
+    that the store would have held.
+    """
+
+    exit_code = 5
+
+
+class AmiError(ScreenerError):
+    """An action on the manager connection was not carried out.
+
+    The call in question waits for the dialplan's deadline, then rings.
+    """
+
+    exit_code = 4
+
+
+class AmiLoginRefused(AmiError):
+    """Asterisk refused the account: wrong name or secret, or an ACL. Calls ring unscreened."""
+
+
+class UnsafeValue(AmiError):
+    """A value for an action holds a line break or another control character; nothing was sent."""
+
+
+class LedgerError(ScreenerError):
+    """The ledger cannot be opened or read."""
+
+    exit_code = 6

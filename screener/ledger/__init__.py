@@ -1,0 +1,25 @@
+"""The append-only record of every call: what was asked, what was known, what was decided, how it ended.
+
+The service writes through `Ledger`, without ever holding up a call; anything else,
+in this process or another, reads with `calls` and `filed`. One row per event:
+
+setup, challenge
+    `call` {number, e164, name, did, trunk, …}, `facts` {name: value}, `verdict`
+    (Verdict.as_dict()), `timings` {queue_ms, state_ms, judge_ms, send_ms},
+    `missing` [what could not be learned].
+end
+    `disposition` (answered, abandoned, recorded, rejected, …), `talk_s`,
+    `delay_ms` as the dialplan measured it, `hangup_cause`.
+recording
+    `path`, `leg`, `bytes`, `seconds`, `active_s`, `sha256`, `complete`,
+    `closed_at`, `notice_played_at`.
+
+Other kinds may be added: readers pass over what they do not know. Reading order:
+`store` (the file), `writer`, `reader`.
+"""
+
+from screener.ledger.reader import CallRecord, calls, filed
+from screener.ledger.store import Row
+from screener.ledger.writer import Ledger
+
+__all__ = ["CallRecord", "Ledger", "Row", "calls", "filed"]

@@ -1,0 +1,145 @@
+"""The ledger's reading side: calls as people ask for them, while the service goes on writing."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from screener.errors import LedgerError
+from screener.ledger.store import Row, check, decode, micros
+from screener.text import escaped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+BUSY_S = 5.0
+# A call is met at its first row, so nothing needs to be remembered about calls that were met before.
+FIRST_ROWS = """
+SELECT pbx, call_id FROM row AS this
+WHERE at_us >= ? AND NOT EXISTS (
+    SELECT 1 FROM row AS earlier
+    WHERE earlier.pbx = this.pbx AND earlier.call_id = this.call_id AND earlier.seq < this.seq
+) ORDER BY at_us DESC, seq DESC
+"""
+ROWS_OF_CALL = "SELECT pbx, call_id, kind, at_us, body FROM row WHERE pbx = ? AND call_id = ? ORDER BY seq"
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    r"""All rows of one call as one record, for people: every text in it is safe to print.
+
+    Characters that do not print are shown as `\x1b`, `\u202e`, `\udcff`; `rows` holds
+    them as they were. The dicts are the sections and bodies of the package's table,
+    empty while there is none: `call`, `setup` (the first verdict) and `timings` of the
+    first question, `facts`, `verdict` and `missing` of the last, `end` of the call's end.
+    """
+
+    pbx: str
+    call_id: str
+    at: datetime
+    call: dict[str, Any]
+    facts: dict[str, Any]
+    setup: dict[str, Any]
+    verdict: dict[str, Any]
+    timings: dict[str, float]
+    missing: list[str]
+    end: dict[str, Any]
+    recordings: list[dict[str, Any]]
+    rows: tuple[Row, ...]
+
+    @property
+    def disposition(self) -> str:
+        """Where the call ended (answered, abandoned, recorded, rejected, …); empty while it lasts."""
+        return str(self.end.get("disposition", ""))
+
+
+def calls(
+    path: Path,
+    *,
+    limit: int | None = None,
+    since: datetime | None = None,
+    caller: str = "",
+    action: str = "",
+) -> Iterator[CallRecord]:
+    """Past calls, newest first, each once with all its rows, as of one moment.
+
+    `caller` is compared with the number as presented and as E.164, `action` with the
+    last verdict's. Raises LedgerError at the first step when the file is missing, not
+    a ledger, or written by a newer version.
+    """
+    with _reading(path) as db:
+        found = 0
+        for key in db.execute(FIRST_ROWS, (micros(since) if since else -(2**63),)):
+            if limit is not None and found >= limit:
+                return
+            record = _fold([decode(*row) for row in db.execute(ROWS_OF_CALL, key)])
+            if caller and caller not in (record.call.get("e164"), record.call.get("number")):
+                continue
+            if action and action != record.verdict.get("action"):
+                continue
+            found += 1
+            yield record
+
+
+def filed(path: Path) -> set[str]:
+    """File names of all recordings in the ledger, for `recordings.adopt`; LedgerError as `calls`."""
+    with _reading(path) as db:
+        bodies = db.execute("SELECT body FROM row WHERE kind = 'recording'")
+        return {PurePath(json.loads(body).get("path", "")).name for (body,) in bodies}
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    if not path.exists():
+        raise LedgerError(
+            f"{path}: no ledger here; the service makes it at its first start, or name the right file"
+        )
+    try:
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)) as db:
+            check(db, path)
+            db.execute("BEGIN")
+            yield db
+    except (sqlite3.Error, json.JSONDecodeError) as error:
+        raise LedgerError(
+            f"{path}: the ledger cannot be read: {error}; is it a ledger, and may this user read it?"
+        ) from error
+
+
+def _fold(rows: list[Row]) -> CallRecord:
+    bodies = [(row.kind, _shown(row.body)) for row in rows]
+    judged = [body for kind, body in bodies if kind in ("setup", "challenge")]
+    first, last = (judged[0], judged[-1]) if judged else ({}, {})
+    return CallRecord(
+        pbx=rows[0].pbx,
+        call_id=rows[0].call_id,
+        at=rows[0].at,
+        call=first.get("call", {}),
+        facts=last.get("facts", {}),
+        setup=first.get("verdict", {}),
+        verdict=last.get("verdict", {}),
+        timings=first.get("timings", {}),
+        missing=last.get("missing", []),
+        # The end may be told twice, by the dialplan and by a recording that was found after a restart.
+        end={key: value for kind, body in bodies if kind == "end" for key, value in body.items()},
+        # A file may be filed twice, at the call's end and again after a restart: the later row knows more.
+        recordings=list({body.get("path"): body for kind, body in bodies if kind == "recording"}.values()),
+        rows=tuple(rows),
+    )
+
+
+def _shown(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    match value:
+        case str():
+            return escaped(value)
+        case list():
+            return [_shown(item) for item in value]
+        case dict():
+            return {escaped(key): _shown(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,212 @@
+"""The ledger's writing side: one thread, a bounded queue, commits in groups.
+
+The event loop only ever queues. Rows that the disk refuses stay queued and are
+tried again; when the bound is reached new rows are counted and lost, calls are not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import sqlite3
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Self
+
+import structlog
+
+from screener.errors import LedgerError
+from screener.ledger.store import INSERT, SCHEMA, Row, Stored, check, encode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+log = structlog.get_logger()
+
+QUEUE_BOUND = 20_000
+"""Rows kept while they cannot be written: a minute at 100 calls/s, tens of megabytes."""
+GROUP_WAIT_S = 0.05
+GROUP_MAX = 100
+"""Rows in one go; turning them into JSON holds the interpreter for some 20 µs each."""
+BUSY_S = 0.2
+PAUSE_S = 0.25
+REPORT_EVERY_S = 1.0
+
+
+class Ledger:
+    """The one writer of a ledger file.
+
+    `dropped` counts rows that were lost because the queue was full or the ledger closed.
+    """
+
+    def __init__(self, db: sqlite3.Connection, path: Path, bound: int) -> None:
+        """Use `Ledger.open`."""
+        self.path = path
+        self.dropped = 0
+        self._db = db
+        self._bound = bound
+        self._queue: queue.SimpleQueue[Row | Future[None] | None] = queue.SimpleQueue()
+        self._held = 0
+        self._error: sqlite3.Error | None = None
+        self._reported_at = -REPORT_EVERY_S
+        self._reported_dropped = 0
+        self._counting = threading.Lock()
+        self._hurry = threading.Event()
+        self._closed = False
+        self._give_up_at = float("inf")
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def open(cls, path: Path, *, bound: int = QUEUE_BOUND) -> Self:
+        """Open or create the ledger (file 0600, new directory 0700); LedgerError says why it cannot be."""
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+            try:
+                _prepare(db, path)
+            except BaseException:
+                db.close()
+                raise
+        except (OSError, sqlite3.Error) as error:
+            raise LedgerError(
+                f"{path}: the ledger cannot be opened: {error}; check the path, its rights and the disk"
+            ) from error
+        return cls(db, path, bound)
+
+    @property
+    def healthy(self) -> bool:
+        """False while rows cannot be written; calls go on all the same."""
+        return self._error is None and self._thread.is_alive()
+
+    @property
+    def waiting(self) -> int:
+        """Rows accepted and not yet on disk."""
+        return self._queue.qsize() + self._held
+
+    def append(self, row: Row) -> None:
+        """Queue the row: a few µs, never blocks, never raises; beyond the bound it counts as `dropped`."""
+        if self._closed or self.waiting >= self._bound:
+            self._drop(1)
+        else:
+            self._queue.put(row)
+
+    async def flush(self) -> None:
+        """Return when every row appended so far survives SIGKILL and power loss.
+
+        Waits as long as the disk refuses: callers set their own limit. Raises
+        LedgerError when the ledger is closed, or closes, before they are written.
+        """
+        if self._closed:
+            raise LedgerError(f"{self.path}: the ledger is closed")
+        done: Future[None] = Future()
+        self._queue.put(done)
+        self._hurry.set()
+        await asyncio.wrap_future(done)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Write what waits, then close. Blocks; rows still refused after `timeout_s` count as `dropped`."""
+        if not self._closed:
+            self._closed = True
+            self._give_up_at = time.monotonic() + timeout_s
+            self._queue.put(None)
+            self._hurry.set()
+        self._thread.join(timeout_s + 2 * (BUSY_S + PAUSE_S))
+
+    def __enter__(self) -> Self:
+        """Close at the end of the block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close, whatever happened."""
+        self.close()
+
+    def _drop(self, rows: int) -> None:
+        with self._counting:
+            self.dropped += rows
+
+    def _run(self) -> None:
+        with closing(self._db):
+            group: list[Row | Future[None] | None] = []
+            while None not in group:
+                group = self._gather()
+                written = self._write([encode(item) for item in group if isinstance(item, Row)])
+                self._report()
+                for item in group:
+                    if isinstance(item, Future) and item.set_running_or_notify_cancel():
+                        if written:
+                            item.set_result(None)
+                        else:
+                            item.set_exception(LedgerError(f"{self.path}: closed before all was written"))
+
+    def _gather(self) -> list[Row | Future[None] | None]:
+        """Wait for a row, then a little for its neighbours; `flush` and `close` cut the wait short."""
+        group = [self._queue.get()]
+        self._held = 1
+        if isinstance(group[0], Row) and self._queue.qsize() < GROUP_MAX:
+            self._hurry.wait(GROUP_WAIT_S)
+        self._hurry.clear()
+        while len(group) < GROUP_MAX and not self._queue.empty():
+            group.append(self._queue.get())
+            self._held += 1
+        return group
+
+    def _write(self, rows: list[Stored]) -> bool:
+        """Commit the rows; tries until it succeeds or `close` runs out of patience."""
+        while not self._commit(rows):
+            if time.monotonic() >= self._give_up_at:
+                self._drop(len(rows))
+                self._held = 0
+                return False
+            self._report()
+            if self._hurry.wait(PAUSE_S):
+                self._hurry.clear()
+        self._held = 0
+        return True
+
+    def _commit(self, rows: list[Stored]) -> bool:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(INSERT, rows)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._error = error
+            with suppress(sqlite3.Error):
+                self._db.rollback()
+            return False
+        if self._error is not None:
+            self._error = None
+            log.warning("ledger writes again", path=str(self.path), waiting=self.waiting)
+        return True
+
+    def _report(self) -> None:
+        """Log trouble from this thread, not from the call's, and once a second at most."""
+        now, lost = time.monotonic(), self.dropped - self._reported_dropped
+        if (self._error or lost) and now - self._reported_at >= REPORT_EVERY_S:
+            self._reported_at, self._reported_dropped = now, self.dropped
+            log.error(
+                "ledger loses rows" if lost else "ledger cannot write, rows wait",
+                path=str(self.path),
+                error=str(self._error or "the queue was full"),
+                waiting=self.waiting,
+                dropped=self.dropped,
+            )
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    if db.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,):
+        db.execute("PRAGMA journal_mode = WAL")
+        db.executescript(SCHEMA)
+    check(db, path)
+    # A committed page lies in the kernel's cache and survives SIGKILL even with NORMAL. Power loss is
+    # another matter: WAL with NORMAL comes back consistent but without its last commits, and `flush`
+    # would have lied. FULL costs one fsync a group, at most 1 / GROUP_WAIT_S a second without `flush`,
+    # in the thread where no caller waits.
+    db.execute("PRAGMA synchronous = FULL")

@@ -1,0 +1,196 @@
+"""From the written policy to one that can judge; whatever is wrong in it is found here, not in a call.
+
+Composites are ordered by their dependencies into layers, and the rules of a layer put into
+batches (see `judging.Batch`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
+
+from screener.call import Stage
+from screener.errors import ConfigError
+from screener.facts import CATALOGUE
+from screener.policy.cel import CelError, Language
+from screener.policy.judging import SYMBOL, Batch, CompiledRule, Layer, Policy
+from screener.policy.templates import Template, template_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from screener.facts import Fact
+    from screener.policy.document import Group, PolicyDocument, Rule
+
+_ENGINE = 1
+"""Raised when the same document would be judged differently, so that old hashes stay true."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong in a rule; `line` and `column` (from 1) are inside the value of its `key`."""
+
+    group: str
+    symbol: str
+    key: str
+    line: int
+    column: int
+    text: str
+
+
+def _in_the_rule(problem: Problem) -> str:
+    where = f"{problem.group}.{problem.symbol}.{problem.key}:{problem.line}:{problem.column}"
+    return f"{where}: {problem.text}"
+
+
+def compile_policy(
+    document: PolicyDocument,
+    *,
+    catalogue: Collection[Fact] = CATALOGUE,
+    describe: Callable[[Problem], str] = _in_the_rule,
+) -> Policy:
+    """Check and compile every rule; raises ConfigError with all problems, each put into words by `describe`.
+
+    Rules that are not enabled are checked too, so that switching one on holds no surprise.
+    """
+    compiler = _Compiler(document, {fact.name: fact for fact in catalogue})
+    problems = compiler.problems()
+    if problems:
+        raise ConfigError([describe(problem) for problem in problems])
+    text = _canonical(document)
+    return Policy(
+        hash=hashlib.sha256(text.encode()).hexdigest()[:12],
+        document=text,
+        actions=document.actions,
+        groups={group.group: group for group in document.groups if group.enabled},
+        rules={symbol: rule for group, symbol, rule in _rules(document) if group.enabled and rule.enabled},
+        language=compiler.language,
+        symbols=dict.fromkeys(sorted(compiler.mentioned), False),
+        layers={stage: tuple(compiler.layers(stage)) for stage in Stage},
+    )
+
+
+class _Compiler:
+    def __init__(self, document: PolicyDocument, facts: dict[str, Fact]) -> None:
+        self._facts = facts
+        self._rules = [(group, symbol, rule) for group, symbol, rule in _rules(document)]
+        self._by_symbol = {symbol: (group, rule) for group, symbol, rule in self._rules}
+        types: dict[str, str] = {name: fact.type for name, fact in facts.items()}
+        self.language = Language(types | {SYMBOL + symbol: "bool" for symbol in self._by_symbol})
+        self._names = {symbol: self.language.names(rule.when) for _, symbol, rule in self._rules}
+        self._needs = {
+            symbol: {name.removeprefix(SYMBOL) for name in names if name.startswith(SYMBOL)}
+            for symbol, names in self._names.items()
+        }
+        self.mentioned = {SYMBOL + symbol for needs in self._needs.values() for symbol in needs}
+        self._compiled: dict[str, CompiledRule] = {}
+
+    def problems(self) -> list[Problem]:
+        """Compile every rule by itself; what is found is in the order in which the rules are written."""
+        circles = list(self._circles())
+        found: list[Problem] = []
+        for group, symbol, rule in self._rules:
+            at = (group.group, symbol)
+            try:
+                expression = self.language.compile(rule.when)
+            except CelError as error:
+                found += (Problem(*at, "when", one.line, one.column, one.text) for one in error.problems)
+            else:
+                names, blind = self._names[symbol], expression.ask(self.language.values({}))
+                because = Template(rule.because)
+                self._compiled[symbol] = CompiledRule(
+                    symbol, group.group, rule, expression, names, blind, because
+                )
+            for circle in circles:
+                if circle[0] == symbol:
+                    text = f"symbols in a circle: {' needs '.join(circle)}"
+                    found.append(Problem(*at, "when", 1, 1, text))
+            for later in sorted(self._later_than(rule, symbol)):
+                found.append(Problem(*at, "when", 1, 1, f"{later} is not asked before stage challenge"))
+            for offset, text in template_problems(rule.because, self._facts):
+                line = rule.because.count("\n", 0, offset) + 1
+                column = offset - rule.because.rfind("\n", 0, offset)
+                found.append(Problem(*at, "because", line, column, text))
+        return found
+
+    def _later_than(self, rule: Rule, symbol: str) -> Iterator[str]:
+        if rule.stage is Stage.SETUP:
+            for needed in self._needs[symbol]:
+                if self._by_symbol[needed][1].stage is not Stage.SETUP:
+                    yield needed
+
+    def _circles(self) -> Iterator[list[str]]:
+        """Every circle of symbols, from the first of its symbols in the alphabet back to it."""
+        graph = {symbol: set(needs) for symbol, needs in self._needs.items()}
+        while True:
+            try:
+                TopologicalSorter(graph).prepare()
+            except CycleError as error:
+                circle: list[str] = error.args[1][:0:-1]
+                start = circle.index(min(circle))
+                circle = circle[start:] + circle[:start]
+                graph[circle[0]].discard(circle[1 % len(circle)])
+                yield [*circle, circle[0]]
+            else:
+                return
+
+    def layers(self, stage: Stage) -> Iterator[Layer]:
+        """The enabled rules of a stage, ordered so that every symbol is known before it is needed."""
+        asked = {
+            symbol
+            for group, symbol, rule in self._rules
+            if group.enabled and rule.enabled and (rule.stage is Stage.SETUP or stage is Stage.CHALLENGE)
+        }
+        depth: dict[str, int] = {}
+        for symbol in TopologicalSorter(self._needs).static_order():
+            depth[symbol] = max((depth[needed] + 1 for needed in self._needs[symbol]), default=0)
+        keyed: dict[tuple[int, bool], list[str]] = {}
+        for symbol in sorted(asked):
+            # Only composites see symbols, so only they must be kept apart by what they see.
+            shadow = depth[symbol] > 0 and self._by_symbol[symbol][1].shadow
+            keyed.setdefault((depth[symbol], shadow), []).append(symbol)
+        for (_, shadow), symbols in sorted(keyed.items()):
+            names = sorted(set().union(*(self._names[symbol] for symbol in symbols)))
+            yield Layer(
+                shadow=shadow,
+                facts=tuple(name for name in names if name in self._facts),
+                symbols=tuple(name for name in names if name.startswith(SYMBOL)),
+                batches=tuple(self._batches(symbols)),
+            )
+
+    def _batches(self, symbols: list[str]) -> Iterator[Batch]:
+        together: dict[frozenset[str], list[CompiledRule]] = {}
+        for symbol in symbols:
+            sources = frozenset(
+                self._facts[name].source for name in self._names[symbol] if name in self._facts
+            )
+            together.setdefault(sources, []).append(self._compiled[symbol])
+        for rules in together.values():
+            at_once = self.language.compile_all(one.rule.when for one in rules) if len(rules) > 1 else None
+            yield Batch(at_once, tuple(rules))
+
+
+def _rules(document: PolicyDocument) -> Iterator[tuple[Group, str, Rule]]:
+    for group in document.groups:
+        for symbol, rule in group.rules.items():
+            yield group, symbol, rule
+
+
+def _canonical(document: PolicyDocument) -> str:
+    """What decides a verdict, and nothing else: no comments, sources, descriptions or order of writing."""
+    enabled = [group for group in document.groups if group.enabled]
+    content = {
+        "engine": _ENGINE,
+        "actions": document.actions.model_dump(mode="json"),
+        "groups": {group.group: group.max_score for group in enabled},
+        "rules": {
+            symbol: {"group": group.group, **rule.model_dump(mode="json", exclude={"source", "enabled"})}
+            for group in enabled
+            for symbol, rule in group.rules.items()
+            if rule.enabled
+        },
+    }
+    return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,206 @@
+"""The way of one call. Whoever understands this file understands the program.
+
+The dialplan asks once per stage and waits; `screen` answers. When the call is over the
+dialplan says how it ended; `conclude` files that and what was recorded. Whatever fails
+here, the caller rings: at once where we notice, after the dialplan's deadline where not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from screener import number, recordings, telemetry
+from screener.call import ASK_EVENT, END_EVENT, Call, Ending, Stage
+from screener.errors import ScreenerError
+from screener.facts import facts_of
+from screener.ledger import Row
+from screener.verdict import Action, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+    from datetime import datetime, tzinfo
+
+    from screener.ami import Ami
+    from screener.ledger import Ledger
+    from screener.policy import Policy
+    from screener.state import State
+
+log = structlog.get_logger(__name__)
+
+SETTLE_S = 10.0
+"""How long Asterisk may take to close a recording before it is filed as it is."""
+REMEMBERED = 10_000
+"""Questions whose repetition is recognised; a PBX at 100 calls/s asks as many in 100 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where this PBX stands: the country that national numbers belong to, its local time, its recordings."""
+
+    region: str
+    zone: tzinfo
+    recordings: Path
+
+
+class Screener:
+    """Answers the dialplan's questions; `policy` may be replaced while calls are being screened."""
+
+    def __init__(  # noqa: PLR0913 - the parts of the flow, each once
+        self,
+        *,
+        ami: Ami,
+        state: State,
+        policy: Policy,
+        ledger: Ledger,
+        place: Place,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.ami, self.state, self.policy = ami, state, policy
+        self.ledger, self.place, self.clock = ledger, place, clock
+        self._asked: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def receive(self, event: Mapping[str, object]) -> None:
+        """Take one event from Asterisk. An event that makes no sense is logged and costs nothing."""
+        at, name = self.clock(), event.get("UserEvent")
+        try:
+            if name == ASK_EVENT:
+                call = Call.from_event(event, at)
+                if self._is_new(call.id, call.stage):
+                    self._spawn(call.id, self.screen(call))
+            elif name == END_EVENT:
+                ending = Ending.from_event(event, at)
+                if self._is_new(ending.id, END_EVENT):
+                    self._spawn(ending.id, self.conclude(ending))
+        except ValueError as error:
+            log.error(
+                "an event of the dialplan was not understood; its call rings",
+                event_name=name,
+                reason=str(error),
+            )
+
+    async def screen(self, call: Call) -> None:
+        """Answer one question."""
+        clock = _Phases(queue_ms=self.ami.age_ms(call))
+        if clock.phases["queue_ms"] >= call.deadline_ms:
+            log.warning("too late to judge: the call went on without us", queue_ms=clock.phases["queue_ms"])
+            return
+        try:
+            caller = number.parse(call.number, self.place.region, call.presentation)
+            observed = await self.state.observe(
+                caller.key, call.did, call.id, count=call.stage is Stage.SETUP
+            )
+            clock.lap("state_ms")
+            facts = facts_of(call, caller, observed.facts, self.place.zone)
+            verdict = self.policy.judge(facts)
+            clock.lap("judge_ms")
+        except Exception:
+            log.exception("the call could not be judged: letting it through")
+            if call.stage is Stage.SETUP:  # after a challenge the dialplan's own default is fairer
+                await self.ami.decide(call, Verdict(Action.ALLOW, 0.0))
+            return
+        reached = await self.ami.decide(call, verdict)
+        clock.lap("send_ms")
+        self._file(
+            call,
+            verdict,
+            call={**_plain(call), "trunk": call.trunk, "e164": caller.e164, "shown": caller.shown},
+            facts=facts,
+            verdict=verdict.as_dict(),
+            timings=clock.phases,
+            missing=[observed.missing] if observed.missing else [],
+            reached=reached,
+        )
+
+    async def conclude(self, ending: Ending) -> None:
+        """File how a call ended, and its recordings once Asterisk has closed them."""
+        self.ledger.append(Row(ending.id, "end", ending.at, _plain(ending)))
+        log.debug("call ended", disposition=ending.disposition, talk_s=ending.talk_s)
+        if ending.recording:
+            await self.file_recordings(Path(ending.recording), ending.id, ending.notice_at)
+
+    async def adopt(self, stem: Path) -> None:
+        """File a recording whose call ended while nobody listened; all that is known of its end is that."""
+        self.ledger.append(Row(stem.name, "end", self.clock(), {"disposition": "recorded"}))
+        await self.file_recordings(stem, stem.name, "")
+
+    async def file_recordings(self, stem: Path, call_id: str, notice_at: str) -> None:
+        """Link what was recorded to its call; what never closes properly is filed as it is."""
+        try:
+            found = await recordings.settle(self.place.recordings, stem, deadline_s=SETTLE_S)
+        except ScreenerError as error:
+            log.error("a recording was refused", reason=str(error))
+            return
+        if not found:
+            log.error("the recording is missing: is the disk full?", stem=str(stem))
+        for recording in found:
+            body = {**recording.as_dict(), "notice_played_at": notice_at}
+            self.ledger.append(Row(call_id, "recording", self.clock(), body))
+            log.info("recording filed", of=call_id, leg=recording.leg, seconds=recording.seconds)
+
+    async def drain(self, within_s: float) -> None:
+        """Let the questions and recordings at hand be finished, for so long at most."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=within_s)
+
+    def _file(self, question: Call, decision: Verdict, **body: Any) -> None:  # noqa: ANN401 - JSON values
+        self.ledger.append(Row(question.id, str(question.stage), question.at, body))
+        log.info(
+            "verdict",
+            stage=str(question.stage),
+            caller=body["call"]["shown"],
+            did=question.did,
+            action=str(decision.action),
+            score=decision.score,
+            reasons=decision.reasons,
+            reached=body["reached"],
+        )
+
+    def _is_new(self, call_id: str, stage: str) -> bool:
+        """Whether this was not heard before: Asterisk may say a thing twice, it is answered once."""
+        key = (call_id, stage)
+        if key in self._asked:
+            log.warning("a question came twice", call_id=call_id, stage=stage)
+            return False
+        self._asked[key] = None
+        if len(self._asked) > REMEMBERED:
+            self._asked.popitem(last=False)
+        return True
+
+    def _spawn(self, call_id: str, work: Coroutine[Any, Any, None]) -> None:
+        async def about_call() -> None:
+            with telemetry.about_call(call_id):
+                try:
+                    await work
+                except Exception:
+                    log.exception("a call's work failed")
+
+        task = asyncio.get_running_loop().create_task(about_call())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _Phases:
+    """How long each step of one decision took, in milliseconds."""
+
+    def __init__(self, queue_ms: float) -> None:
+        self.phases = {"queue_ms": round(queue_ms, 3)}
+        self._loop = asyncio.get_running_loop()
+        self._last = self._loop.time()
+
+    def lap(self, name: str) -> None:
+        """Name the time since the lap before."""
+        now = self._loop.time()
+        self.phases[name] = round((now - self._last) * 1000, 3)
+        self._last = now
+
+
+def _plain(value: Call | Ending) -> dict[str, Any]:
+    """The fields as JSON values; what identifies the row, `id` and `at`, has columns of its own."""
+    return {name: getattr(value, name) for name in value.__slots__ if name not in {"id", "at"}}

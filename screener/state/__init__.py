@@ -1,0 +1,24 @@
+"""What outlives a call and is shared between screeners: lists and counters in Redis or Valkey.
+
+`client.py` asks in the path of a call, `observe.lua` is what it asks. `lists.py` keeps the allow and
+block entries, `patterns.py` says what may stand in them, `rows.py` is their form as text.
+`embedded.py` runs a server of our own, in its own place (`place.py`).
+"""
+
+from screener.state.client import Fact, Observed, State
+from screener.state.embedded import EmbeddedServer, serving
+from screener.state.lists import ImportReport, Lists
+from screener.state.rows import Entry, ListKind, Row
+
+__all__ = [
+    "EmbeddedServer",
+    "Entry",
+    "Fact",
+    "ImportReport",
+    "ListKind",
+    "Lists",
+    "Observed",
+    "Row",
+    "State",
+    "serving",
+]

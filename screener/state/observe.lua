@@ -1,0 +1,140 @@
+-- What the store knows of one caller, learned and asked in one round trip.
+--
+-- KEYS 1 the lists (hash)   2 the caller's record   3 the DIDs he called (sorted set)   4 this call
+-- ARGV 1 the DID   2 '1' to count the call, '' to look only   3 Unix time instead of the server's, or ''
+--      4 the fields of the lists that could match, the winner first, with spaces between (many small
+--        arguments cost the client more than the whole script)
+--
+-- Answers with a map of facts in their own types (RESP3). A call is counted once, however often it
+-- is asked about; looking only gives what counting would give. Where the server refuses to write
+-- (memory full, read-only replica, disk error), the lists still answer, and `missing` says why
+-- there are no counters: numbers that were not kept would be guesses.
+--
+-- To add a signal: a function that fills `facts`, its writes through `write`, its keys with a TTL.
+
+local WINDOWS = {
+  { 'caller.calls_1m', 60 },
+  { 'caller.calls_1h', 3600 },
+  { 'caller.calls_1d', 86400 },
+  { 'caller.calls_7d', 604800 },
+}
+-- first seen, calls in all; per window: bucket, calls in it, calls in the one before. 40 bytes.
+local RECORD = '<I4I4' .. string.rep('I4I2I2', #WINDOWS)
+local RECORD_BYTES = 8 + 8 * #WINDOWS
+local RECORD_TTL_S = 691200
+local CALL_TTL_S = 3600
+local FANOUT_S = 3600
+local FANOUT_MAX = 128
+local COUNT_MAX = 65535
+
+redis.setresp(3)
+
+local did, counting = ARGV[1], ARGV[2] == '1'
+local now = tonumber(ARGV[3])
+if not now then
+  local time = redis.call('TIME')
+  now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+end
+
+local facts = {
+  ['list.allow'] = false,
+  ['list.block'] = false,
+  ['list.entry'] = '',
+  ['list.reason'] = '',
+  ['list.source'] = '',
+}
+local refused = nil
+
+local function write(...)
+  local reply = redis.pcall(...)
+  if type(reply) == 'table' and reply.err then refused = reply.err end
+  return reply
+end
+
+local function ask_lists()
+  local fields = {}
+  for field in string.gmatch(ARGV[4], '%S+') do fields[#fields + 1] = field end
+  if #fields == 0 then return end
+  local values = redis.call('HMGET', KEYS[1], unpack(fields))
+  for i, field in ipairs(fields) do
+    local value = values[i]
+    local expires, source, reason
+    if value then
+      expires, source, reason = string.match(value, '^(%d*)\t%d*\t([^\t]*)\t[^\t]*\t(.*)$')
+    end
+    if expires and (expires == '' or tonumber(expires) > now) then
+      local kind = string.sub(field, 1, 1) == 'a' and 'list.allow' or 'list.block'
+      facts[kind] = true
+      facts['list.entry'] = string.sub(field, 2)
+      facts['list.reason'] = reason
+      facts['list.source'] = source
+      return
+    end
+  end
+end
+
+local function ask_record(known)
+  local stored = redis.call('GET', KEYS[2])
+  local record
+  if stored and #stored == RECORD_BYTES then
+    record = { struct.unpack(RECORD, stored) }
+  else
+    record = { math.floor(now), 0 }
+    for i = 3, 2 + 3 * #WINDOWS do record[i] = 0 end
+  end
+  local add = known and 0 or 1
+  record[2] = record[2] + add
+  for i, window in ipairs(WINDOWS) do
+    local at, size = 3 * i, window[2]
+    local bucket = math.floor(now / size)
+    if bucket > record[at] then
+      record[at + 2] = bucket == record[at] + 1 and record[at + 1] or 0
+      record[at + 1] = 0
+      record[at] = bucket
+    end
+    record[at + 1] = math.min(record[at + 1] + add, COUNT_MAX)
+    -- Two buckets stand for a sliding window: the older one counts by the share still inside it.
+    local inside = 1 - (now % size) / size
+    facts[window[1]] = math.floor(record[at + 1] + record[at + 2] * inside + 0.5)
+  end
+  facts['caller.first_seen_days'] = { double = math.max(0, now - record[1]) / 86400 }
+  facts['caller.is_new'] = record[2] <= 1
+  if counting and not known then
+    write('SET', KEYS[2], struct.pack(RECORD, unpack(record, 1, 2 + 3 * #WINDOWS)), 'EX', RECORD_TTL_S)
+  end
+end
+
+local function ask_fanout(known)
+  local since = now - FANOUT_S
+  local dids = redis.call('ZCOUNT', KEYS[3], since, '+inf')
+  local last = redis.call('ZSCORE', KEYS[3], did)
+  if type(last) == 'table' then last = last.double end
+  if not last or tonumber(last) < since then dids = dids + 1 end
+  facts['caller.dids_1h'] = math.min(dids, FANOUT_MAX)
+  if counting and not known then
+    write('ZADD', KEYS[3], now, did)
+    write('ZREMRANGEBYSCORE', KEYS[3], '-inf', '(' .. since)
+    if dids > FANOUT_MAX then write('ZREMRANGEBYRANK', KEYS[3], 0, -FANOUT_MAX - 1) end
+    write('EXPIRE', KEYS[3], FANOUT_S)
+  end
+end
+
+ask_lists()
+local lists_only = {}
+for name, value in pairs(facts) do lists_only[name] = value end
+
+local known
+if counting then
+  known = not write('SET', KEYS[4], '1', 'NX', 'EX', CALL_TTL_S)
+else
+  known = redis.call('EXISTS', KEYS[4]) == 1
+end
+if not refused then
+  ask_record(known)
+  ask_fanout(known)
+end
+if refused then
+  lists_only['missing'] = refused
+  return { map = lists_only }
+end
+return { map = facts }

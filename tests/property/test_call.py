@@ -1,0 +1,108 @@
+"""Whatever a caller writes arrives as he wrote it, as one field, and forges no other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from screener import ami
+from screener.call import Call, Ending
+
+AT = datetime(2025, 3, 1, tzinfo=UTC)
+FREE = ("Number", "Name", "Did", "Asserted", "Diversion", "Attestation", "Agent")
+UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~")
+HOSTILE = st.sampled_from(
+    [
+        "Bob,Channel: PJSIP/evil",
+        "\r\nAction: Originate\r\n\r\n",
+        "%0D%0AStage: challenge",
+        "${SHELL(id)}",
+        "$[1/0]",
+        'a" <sip:1@2>',
+        "),Stage: challenge",
+        "\0",
+        "\u202e\ufeff",
+        "１３９",
+        "Number: 1,Number: 2",
+    ]
+)
+ANYTHING = st.one_of(st.text(st.characters(exclude_categories=["Cs"])), HOSTILE)
+
+
+def uriencode(value: bytes) -> str:
+    """Asterisk's URIENCODE (ast_uri_http): percent and two hexadecimal digits for all but these."""
+    return "".join(chr(byte) if byte in UNRESERVED else f"%{byte:02X}" for byte in value)
+
+
+def as_user_event(name: str, fields: dict[str, str]) -> bytes:
+    """What UserEvent() makes of its arguments: it cuts them at commas, each is a header."""
+    arguments = ",".join([name, *(f"{key}: {value}" for key, value in fields.items())]).split(",")
+    head = f"Event: UserEvent\r\nPrivilege: user,all\r\nUserEvent: {arguments[0]}\r\n"
+    channel = "Channel: PJSIP/trunk-00000007\r\nUniqueid: 1740830400.7\r\n"
+    return (head + channel + "\r\n".join(arguments[1:]) + "\r\n\r\n").encode()
+
+
+async def received(raw: bytes) -> list[Any]:
+    """The events that the client makes of these bytes."""
+    events: list[Any] = []
+    protocol = ami._Protocol(ami._Manager(events.append))
+    protocol.connection_made(asyncio.Transport())
+    protocol.data_received(raw)
+    return events
+
+
+@settings(max_examples=150)
+@given(st.fixed_dictionaries(dict.fromkeys(FREE, ANYTHING)))
+def test_call__any_text_in_any_field__arrives_as_written_and_forges_nothing(texts: dict[str, str]) -> None:
+    fixed = {"Version": "1", "Stage": "setup", "Deadline": "500", "Asked": "1740830400123456"}
+    free = {key: uriencode(text.encode()) for key, text in texts.items()}
+    [event] = asyncio.run(received(as_user_event("ScreenerAsk", fixed | free | {"Challenge": ""})))
+    call = Call.from_event(event, AT)
+    assert (call.id, call.channel, call.stage, call.deadline_ms) == (
+        "1740830400.7",
+        "PJSIP/trunk-00000007",
+        "setup",
+        500,
+    )
+    read = (call.number, call.name, call.did, call.asserted, call.diversion, call.attestation, call.agent)
+    assert read == tuple(texts[key] for key in FREE)
+
+
+@given(st.binary(max_size=60), st.integers(0, 60))
+def test_call__any_bytes_cut_anywhere__are_text(value: bytes, length: int) -> None:
+    fields = {
+        "Version": "1",
+        "Stage": "setup",
+        "Deadline": "500",
+        "Asked": "1",
+        "Name": uriencode(value[:length]),
+    }
+    [event] = asyncio.run(received(as_user_event("ScreenerAsk", fields)))
+    assert Call.from_event(event, AT).name == value[:length].decode("utf-8", "replace")
+
+
+@given(ANYTHING, ANYTHING, ANYTHING)
+def test_ending__any_text__arrives_as_written(number: str, did: str, recording: str) -> None:
+    free = {"Did": did, "Number": number, "Recording": recording}
+    fields = {"Version": "1", **{key: uriencode(text.encode()) for key, text in free.items()}}
+    [event] = asyncio.run(received(as_user_event("ScreenerEnd", fields | {"Action": "allow"})))
+    ending = Ending.from_event(event, AT)
+    assert (ending.did, ending.number, ending.recording, ending.action) == (did, number, recording, "allow")
+
+
+@settings(max_examples=300)
+@given(
+    st.dictionaries(
+        st.sampled_from(["Version", "Stage", "Asked", "Deadline", "Uniqueid", "Channel", "Talk"]),
+        st.one_of(st.text(max_size=12), st.lists(st.text(max_size=3)), st.sampled_from(["1", "setup"])),
+    )
+)
+def test_event__anything_at_all__is_read_or_refused_with_value_error(event: dict[str, Any]) -> None:
+    for kind in (Call, Ending):
+        with contextlib.suppress(ValueError):
+            kind.from_event(event | {"Version": "1"}, AT)

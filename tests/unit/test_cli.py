@@ -1,0 +1,182 @@
+"""Every command as a newcomer meets it: right, mistyped, without its service."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from screener.cli import main
+from screener.ledger import Ledger, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+HOSTILE = "\x1b[31m[red]\r\n=cmd()\u202e"
+
+
+class Ended(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    directory = tmp_path / "site"
+    directory.mkdir()
+    settings = {
+        "ami": {"secret": "s3cret"},
+        "state_dir": str(tmp_path / "s"),
+        "own_numbers": ["+861055550100"],
+    }
+    (directory / "screener.yaml").write_text(json.dumps(settings))
+    return directory
+
+
+@pytest.fixture
+def run(
+    site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ended]:
+    monkeypatch.setenv("SCREENER_CONFIG", str(site))
+    monkeypatch.setenv("COLUMNS", "300")
+
+    def command(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["screener", *arguments])
+        code: int | str | None = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return Ended(int(code or 0), out, err)
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--help"], "explain"),
+        (["version"], "screener 0"),
+        (["check"], "good"),
+        (["facts"], "caller.e164"),
+        (["facts", "--json"], '"name": "caller.e164"'),
+        (["config", "show"], "screener.ami.port = 5038"),
+        (["config", "show", "--origin"], "screener.yaml:"),
+        (["explain", "+8613912345678"], "allow"),
+        (["explain", "anonymous"], "WITHHELD"),
+        (["explain", "anonymous", "--json"], '"action": "challenge"'),
+        (["explain", "anonymous", "--challenge", "failed"], "voicemail"),
+        (["explain", HOSTILE], "INVALID"),
+    ],
+)
+def test_command__used_rightly__prints_and_exits_0(
+    run: Callable[..., Ended], arguments: list[str], words: str
+) -> None:
+    ended = run(*arguments)
+    assert ended.code == 0, ended.err
+    assert words in ended.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["chekc"], 2, "No such command 'chekc'"),
+        (["check", "--config", "/no/such"], 2, "/no/such:1:1"),
+        (["check", "--dialplan", "/no/such"], 2, "screener.conf:1:1"),
+        (["explain", "1", "--at", "yesterday"], 2, "--at"),
+        (["explain", "1", "--challenge", "perhaps"], 2, "neither passed nor failed"),
+        (["calls"], 6, "no ledger here"),
+        (["calls", "--last", "3x"], 2, "90m, 12h or 30d"),
+        (["calls", "--limit", "0"], 2, "--limit"),
+        (["list", "add", "block", "0"], 2, "0"),
+        (["list", "add", "block", "+861055550100"], 2, "own"),
+        (["list", "add", "friends", "1"], 2, "friends"),
+        (["list", "add", "block", "110"], 2, "110"),
+        (["list", "import", "/no/such"], 2, "/no/such"),
+        (["list", "remove", "block", "+8617712345678"], 1, "no such entry"),
+    ],
+)
+def test_command__used_wrongly__says_what_to_do(
+    run: Callable[..., Ended], arguments: list[str], code: int, words: str
+) -> None:
+    ended = run(*arguments)
+    assert ended.code == code
+    assert words in ended.out + ended.err
+
+
+def test_check__several_mistakes__names_file_line_and_key_of_each(
+    run: Callable[..., Ended], site: Path
+) -> None:
+    (site / "policy.yaml").write_text("actions:\n  challenge: many\n")
+    (site / "rules").mkdir()
+    (site / "rules/velocity.yaml").write_text("rules:\n  BURST:\n    when: caller.calls_1x > 1\n")
+    ended = run("check")
+    assert ended.code == 2
+    assert "policy.yaml:2:14: actions.challenge" in ended.err
+    assert "rules/velocity.yaml:3:11: rules.BURST.when" in ended.err
+
+
+def test_list__a_life_of_an_entry__is_found_exported_and_gone(
+    run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    assert run("list", "add", "block", "17712345678", "--reason", HOSTILE, "--expires", "30d").code == 0
+    found = run("list", "find", "+8617712345678")
+    assert "+8617712345678" in found.out
+    assert "\x1b" not in found.out
+    exported = tmp_path / "out.csv"
+    exported.write_text(run("list", "export").out)
+    assert run("list", "remove", "block", "17712345678").code == 0
+    assert run("list", "find", "17712345678").code == 1
+    assert run("list", "import", str(exported)).code == 0
+    assert "+8617712345678" in run("list", "show").out
+    assert "BLOCKLISTED" in run("explain", "017712345678").out
+
+
+def test_list_import__bad_rows__are_told_with_their_line_and_skipped(
+    run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    file = tmp_path / "feed.txt"
+    file.write_text("+8617712345678\n0\nFLOWERS\n+8617712345679\n")
+    ended = run("list", "import", str(file))
+    assert ended.code == 1
+    assert "2 entries added, 2 lines refused" in ended.out
+    assert f"{file}:2: " in ended.err
+    assert f"{file}:3: " in ended.err
+
+
+def test_calls__of_a_hostile_caller__prints_no_control_character(
+    run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    with Ledger.open(tmp_path / "s" / "ledger.db") as ledger:
+        verdict = {"action": "allow", "score": 0, "hits": []}
+        body = {"call": {"number": HOSTILE, "shown": HOSTILE, "did": HOSTILE}, "verdict": verdict}
+        ledger.append(Row("1.1", "setup", datetime(2026, 1, 1, tzinfo=UTC), body))
+    for arguments in (["calls"], ["calls", "--json"]):
+        ended = run(*arguments)
+        assert ended.code == 0
+        assert ended.out.replace("\n", "").isprintable()
+    assert "[red]" in run("calls").out
+
+
+@pytest.mark.parametrize("missing", ["reject.conf", "voicemail.conf"])
+def test_check__dialplan_without_an_action__names_the_file(
+    run: Callable[..., Ended], tmp_path: Path, missing: str
+) -> None:
+    from shutil import copytree  # noqa: PLC0415 - of this test alone
+
+    from screener.dialplan import shipped_dir  # noqa: PLC0415
+
+    copytree(shipped_dir(), tmp_path / "plan")
+    (tmp_path / "plan/actions" / missing).unlink()
+    (tmp_path / "plan/actions/tarpit.conf").write_text("[screener-action-tarpit]\n")
+    ended = run("check", "--dialplan", str(tmp_path / "plan"))
+    assert ended.code == 2
+    assert f"actions/{missing}:1:1" in ended.err
+    assert "tarpit" in ended.err

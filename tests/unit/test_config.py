@@ -1,0 +1,478 @@
+"""What a site may write, what is refused, and that every refusal names file, line, column and key."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from screener.config import SECRET_VARIABLE, Config, load, shipped_dir
+from screener.config.nodes import MAX_BYTES
+from screener.errors import ConfigError
+
+if TYPE_CHECKING:
+    from screener.facts import FactValue
+
+RULES = """\
+group: local
+description: our own
+enabled: true
+max_score: 5
+rules:
+  LOUD:
+    score: 1
+    when: caller.calls_1d > 3
+    because: loud
+"""
+
+
+@pytest.fixture(autouse=True)
+def _in_a_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "site" / "rules").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+
+
+def write(name: str, content: str | bytes) -> None:
+    raw = content.encode() if isinstance(content, str) else content
+    (Path("site") / name).write_bytes(raw)
+
+
+def loaded(**environ: str) -> Config:
+    return load(Path("site"), environ=environ)
+
+
+def problems(name: str, content: str | bytes) -> list[str]:
+    write(name, content)
+    with pytest.raises(ConfigError) as caught:
+        loaded()
+    return caught.value.problems
+
+
+# ---------------------------------------------------------------- layers
+
+
+def test_config__no_site__shipped_values_in_force() -> None:
+    config = load(None, environ={})
+    assert config.settings.ami.port == 5038
+    assert config.settings.redis.url == ""
+    assert config.settings.state_dir == Path("/var/lib/screener")
+    assert config.policy.actions.reject is None
+    assert "BLOCKLISTED" in config.policy.rules
+    assert "COLLECTOR_PREFIX" not in config.policy.rules
+
+
+def test_config__site_changes_one_key__the_rest_stays_shipped() -> None:
+    write("screener.yaml", "ami:\n  port: 5039\n")
+    settings = loaded().settings
+    assert (settings.ami.port, settings.ami.host, settings.ami.tls.verify) == (5039, "127.0.0.1", True)
+
+
+def test_config__one_line_enables_a_group__its_rules_are_asked() -> None:
+    facts: dict[str, FactValue] = {
+        "caller.region": "CN",
+        "caller.national": "17712345678",
+        "call.local_hour": 23,
+    }
+    assert "COLLECTOR_PREFIX" not in loaded().policy.judge(facts).reasons
+    write("rules/collection.yaml", "enabled: true\n")
+    assert "COLLECTOR_PREFIX(+4)" in loaded().policy.judge(facts).reasons
+
+
+def test_config__rule_overridden_by_name__other_keys_of_it_stay() -> None:
+    write("rules/velocity.yaml", "rules:\n  DID_FANOUT:\n    score: 6\n    shadow: true\n")
+    policy = loaded().policy
+    assert policy.rules["DID_FANOUT"].score == 6
+    assert policy.rules["DID_FANOUT"].when == "caller.dids_1h >= 5"
+
+
+def test_config__own_rule_file__is_added() -> None:
+    write("rules/local.yaml", RULES)
+    assert loaded().policy.rules["LOUD"].score == 1
+
+
+def test_config__list_in_site__replaces_the_whole_list() -> None:
+    write("screener.yaml", "own_numbers:\n  - 0201234567\n  - +862062345678\n")
+    assert loaded().settings.own_numbers == ("0201234567", "+862062345678")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "# nothing yet\n", "ami:\n  # host: 10.0.0.1\n", "\ufeffregion: CN\n"]
+)
+def test_config__file_says_nothing__shipped_values_stay(content: str) -> None:
+    write("screener.yaml", content)
+    assert loaded().settings == load(None, environ={}).settings
+
+
+def test_config__region_no__is_norway_and_not_false() -> None:
+    write("screener.yaml", "region: NO\n")
+    assert loaded().settings.region == "NO"
+
+
+def test_config__files_of_editors_and_others__are_ignored() -> None:
+    for name in ("README.md", ".screener.yaml.swp", ".#policy.yaml", "screener.yaml.dpkg-old"):
+        write(name, "{{{")
+    assert loaded().settings.region == "CN"
+
+
+def test_config__origin__names_layer_and_line() -> None:
+    write("screener.yaml", "# ours\nami:\n  port: 5039\n")
+    write("rules/velocity.yaml", "rules:\n  BURST: {score: 3}\n")
+    config = loaded()
+    assert config.origin("screener.ami.port") == "site/screener.yaml:3"
+    assert config.origin("rules/velocity.rules.BURST.score") == "site/rules/velocity.yaml:2"
+    assert config.origin("policy.actions.challenge").startswith("shipped/policy.yaml:")
+    with pytest.raises(KeyError):
+        config.origin("screener.ami.prot")
+
+
+# ---------------------------------------------------------------- refusals, each with its place
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("screener.yaml", "ami:\n  prot: 1\n", "2:3: ami.prot: unknown key"),
+        ("screener.yaml", "amy:\n  port: 1\n", "1:1: amy: unknown key"),
+        (
+            "screener.yaml",
+            "region: CN\nami:\n  port: 0x1\n",
+            "3:9: ami.port: expected a port number from 1 to 65535",
+        ),
+        ("screener.yaml", "ami:\n  port: 70000\n", "2:9: ami.port: expected a port number from 1 to 65535"),
+        ("screener.yaml", "ami:\n  host: [a]\n", "2:9: ami.host: expected a text"),
+        ("screener.yaml", "ami:\n  host: ''\n", "2:9: ami.host: must not be empty"),
+        ("screener.yaml", f"ami:\n  host: {'a' * 256}\n", "2:9: ami.host: longer than 255 characters"),
+        ("screener.yaml", 'ami:\n  host: "a\\nb"\n', "2:9: ami.host: expected one line of text"),
+        ("screener.yaml", "ami: here\n", "1:6: ami: expected keys with values below it"),
+        (
+            "screener.yaml",
+            "ami:\n  tls:\n    enabled: yes\n",
+            "3:14: ami.tls.enabled: expected true or false",
+        ),
+        ("screener.yaml", "own_numbers: 110\n", "1:14: own_numbers: expected a list"),
+        (
+            "screener.yaml",
+            "own_numbers:\n  - '110'\n  - 1-800\n",
+            "3:5: own_numbers.1: expected 2 to 15 digits, with or without a leading +",
+        ),
+        (
+            "screener.yaml",
+            "timezone: Mars/Base\n",
+            "1:11: timezone: no such time zone; expected a name of the IANA database such as Asia/Shanghai",
+        ),
+        ("screener.yaml", "timezone: ../../etc/passwd\n", "1:11: timezone: no such time zone"),
+        ("screener.yaml", "region: XX\n", "1:9: region: no such country; expected two capital letters"),
+        ("screener.yaml", "log: {level: loud}\n", "1:14: log.level: expected 'debug'"),
+        ("screener.yaml", "state_dir: state\n", "1:12: state_dir: expected a path that begins with /"),
+        ("screener.yaml", "redis: {url: localhost}\n", "1:14: redis.url: expected redis://host:port/0"),
+        (
+            "screener.yaml",
+            "log:\n  level: loud\n",
+            "2:10: log.level: expected 'debug', 'info', 'warning' or 'error'",
+        ),
+        (
+            "screener.yaml",
+            "ami:\n  secret: a\n  secret_file: /b\n",
+            "3:16: ami.secret_file: ami.secret is set as well; keep one of the two",
+        ),
+        (
+            "policy.yaml",
+            "actions:\n  challenge: four\n",
+            "2:14: actions.challenge: expected a number such as 4 or",
+        ),
+        ("policy.yaml", "actions:\n  challenge: 0\n", "2:14: actions.challenge: expected a number above 0"),
+        (
+            "policy.yaml",
+            "actions:\n  challenge: 1e3\n",
+            "2:14: actions.challenge: expected a number such as 4 or",
+        ),
+        (
+            "policy.yaml",
+            "actions:\n  challenge: 9\n",
+            "2:3: actions: voicemail (8) must be above challenge (9)",
+        ),
+        ("policy.yaml", "actions:\n  drop: 9\n", "2:3: actions.drop: unknown key"),
+    ],
+)
+def test_config__bad_value__named_with_file_line_column_and_key(
+    name: str, content: str, expected: str
+) -> None:
+    (problem,) = problems(name, content)
+    assert problem.startswith(f"site/{name}:{expected}")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("score: 1", "score: nan", "7:12: rules.LOUD.score: expected a number such as 4 or -2.5"),
+        ("score: 1", "score: 1001", "7:12: rules.LOUD.score: expected a number between -1000 and 1000"),
+        ("    score: 1\n", "", "6:3: rules.LOUD.score: is required, but missing"),
+        ("because: loud", "becuase: loud", "9:5: rules.LOUD.becuase: unknown key; did you mean because?"),
+        (
+            "because: loud",
+            "because: loud\n    force: drop",
+            "10:12: rules.LOUD.force: expected allow, challenge, ",
+        ),
+        (
+            "because: loud",
+            "because: loud\n    stage: end",
+            "10:12: rules.LOUD.stage: expected setup or challenge",
+        ),
+        ("LOUD:", "Loud:", "6:3: rules.Loud: a symbol is written in capitals, such as DID_FANOUT"),
+        (
+            "group: local",
+            "group: Local",
+            "1:8: group: the name of a group is written in small letters, such as",
+        ),
+        (
+            "group: local",
+            "group: velocity",
+            "1:8: group.velocity: is taken already, at shipped/rules/velocity.yaml",
+        ),
+        ("max_score: 5\n", "", "1:1: max_score: is required, but missing"),
+        ("max_score: 5", "max_score: -5", "4:12: max_score: expected a number above 0"),
+        ("LOUD:", "BURST:", "6:3: rules.BURST: is taken already, at shipped/rules/velocity.yaml:"),
+        (
+            "calls_1d",
+            "calls_1dd",
+            "8:11: rules.LOUD.when: unknown fact caller.calls_1dd; did you mean caller.calls_1d?",
+        ),
+        ("> 3", "> '3'", "8:27: rules.LOUD.when: no operator or function '>' for (int, string)"),
+        ("> 3", ">", "8:28: rules.LOUD.when: the expression ends too early"),
+        ("caller.calls_1d > 3", "1", "8:11: rules.LOUD.when: must be true or false, but its type is INT"),
+        (
+            "caller.calls_1d > 3",
+            "caller.kind.matches('[')",
+            "8:31: rules.LOUD.when: invalid regular expression: missing ]: [",
+        ),
+        (
+            "caller.calls_1d > 3",
+            "caller.kind.matches(caller.name)",
+            "8:31: rules.LOUD.when: the pattern of matches() must be a text in quotes",
+        ),
+        (
+            "> 3",
+            "> 3 && symbol.BRUST",
+            "8:34: rules.LOUD.when: unknown symbol symbol.BRUST; did you mean symbol.BURST?",
+        ),
+        ("> 3", "> 3 && symbol.LOUD", "8:11: rules.LOUD.when: symbols in a circle: LOUD needs LOUD"),
+        (
+            "> 3",
+            "> 3 && symbol.CHALLENGE_PASSED",
+            "8:11: rules.LOUD.when: CHALLENGE_PASSED is not asked before stage",
+        ),
+        ("when: caller", 'when: "!has_name && caller', "8:13: rules.LOUD.when: unknown fact has_name"),
+        (
+            "because: loud",
+            "because: '{caller.nam}'",
+            "9:16: rules.LOUD.because: unknown fact caller.nam; did you mean",
+        ),
+        ("because: loud", "because: loud {", "9:19: rules.LOUD.because: a { without its partner"),
+        (
+            "because: loud",
+            "because: '{caller.name.__class__}'",
+            "9:16: rules.LOUD.because: unknown fact caller.name.__",
+        ),
+    ],
+)
+def test_config__bad_rule__named_with_file_line_column_and_key(old: str, new: str, expected: str) -> None:
+    content = RULES.replace(old, new, 1)
+    if 'when: "' in content:
+        content = content.replace("> 3\n", '> 3"\n')
+    (problem,) = problems("rules/local.yaml", content)
+    assert problem.startswith(f"site/rules/local.yaml:{expected}")
+
+
+@pytest.mark.parametrize(
+    ("when", "expected"),
+    [
+        ("|\n      caller.valid &&\n        caller.kin == 'x'", "10:9"),
+        (">\n      caller.valid &&\n      caller.kin == 'x'", "8:11"),
+        ("\"caller.valid\\n && caller.kin == 'x'\"", "8:11"),
+        ("caller.valid &&\n      caller.kin == 'x'", "8:11"),
+        ("caller.name == '你好' || caller.kin == 'x'", "8:34"),
+    ],
+)
+def test_config__expression_in_every_yaml_style__points_into_it_or_at_its_start(
+    when: str, expected: str
+) -> None:
+    (problem,) = problems("rules/local.yaml", RULES.replace("caller.calls_1d > 3", when))
+    assert problem.startswith(f"site/rules/local.yaml:{expected}: rules.LOUD.when: unknown fact caller.kin")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("region: CN\n\tlog: x\n", "2:1: yaml: a tab where spaces are needed"),
+        ("ami: [a\n", "2:1: yaml: did not find expected ',' or ']'"),
+        ("region: a: b\n", "1:10: yaml: mapping values are not allowed in this context"),
+        ("region: CN\nlog: {}\nregion: DE\n", "3:1: region: written twice; the first one is at 1:1"),
+        ("region: &x CN\n", "1:9: yaml: anchors and aliases (& and *) are not supported"),
+        ("a: *x\n", "1:4: yaml: anchors and aliases"),
+        ("region: !!python/object:os.system CN\n", "1:9: yaml: tags (!) are not supported"),
+        ("? [region]\n: CN\n", "1:3: yaml: a key must be a plain word"),
+        ("region: CN\n---\nregion: DE\n", "2:1: yaml: a second document"),
+        ("- region\n", "1:1: yaml: expected keys with values"),
+        ("a: " + "[" * 17 + "]" * 17, "1:19: yaml: nested deeper than 16 levels"),
+        ("a: " + "[" * 100_000, "1:1003: yaml: exceeded maximum nesting depth"),
+        ("region: CN # \x07\n", "1:14: file: control character U+0007"),
+        (b"region: CN\n# caf\xe9\n", "2:6: file: byte 0xe9 is not UTF-8"),
+        (b"#" * (MAX_BYTES + 1), "1:1: file: 1000001 bytes, more than 1000000"),
+    ],
+)
+def test_config__file_that_is_no_tree__named_with_file_line_and_column(
+    content: str | bytes, expected: str
+) -> None:
+    (problem,) = problems("screener.yaml", content)
+    assert problem.startswith(f"site/screener.yaml:{expected}")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("polcy.yaml", "is not read; did you mean policy.yaml?"),
+        ("velocity.yaml", "is not read; rules belong into rules/"),
+        ("screener.yml", "is not read; name it screener.yaml"),
+        ("rules/velocity.yml", "is not read; name it rules/velocity.yaml"),
+    ],
+)
+def test_config__file_that_nothing_reads__refused(name: str, expected: str) -> None:
+    assert problems(name, "") == [f"site/{name}:1:1: file: {expected}"]
+
+
+def test_config__unreadable_file__named() -> None:
+    Path("site/policy.yaml").mkdir()
+    assert problems("screener.yaml", "") == ["site/policy.yaml:1:1: file: cannot be read: Is a directory"]
+
+
+def test_config__site_missing__named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(Path("elsewhere"), environ={})
+    assert caught.value.problems == ["elsewhere:1:1: directory: cannot be read: No such file or directory"]
+
+
+def test_config__many_mistakes__all_reported_at_once() -> None:
+    write("screener.yaml", "region: CN\nregion: DE\nami:\n  prot: 5038\n  host: ''\n")
+    write("policy.yaml", "actions: [")
+    write("rules/velocity.yaml", "rules:\n  BURST:\n    score: lots\n    when: caller.cals_1m > 3\n")
+    found = problems(
+        "rules/local.yaml", RULES.replace("loud", "'{x}'").replace("max_score: 5", "max_score: 0")
+    )
+    assert [problem.partition(": ")[0] for problem in found] == [
+        "site/policy.yaml:2:1",
+        "site/screener.yaml:2:1",
+        "site/screener.yaml:5:9",
+        "site/screener.yaml:4:3",
+        "site/rules/velocity.yaml:3:12",
+        "site/rules/local.yaml:4:12",
+        "site/rules/velocity.yaml:4:11",
+        "site/rules/local.yaml:9:16",
+    ]
+
+
+def test_config__rule_file_with_syntax_error__no_complaints_about_symbols_that_it_holds() -> None:
+    (problem,) = problems("rules/lists.yaml", "rules: [\n")
+    assert problem.startswith("site/rules/lists.yaml:2:1: yaml: ")
+
+
+def keys_of_shipped_files() -> list[tuple[str, int, int, str]]:
+    """Every key that a shipped file holds, except the symbols, which are names: file, line, column, key."""
+    found = []
+    for path in sorted(shipped_dir().rglob("*.yaml")):
+        name = path.relative_to(shipped_dir()).as_posix()
+        top = yaml.compose(path.read_text(), Loader=yaml.CBaseLoader)
+        assert top
+        todo = [(top, "")]
+        while todo:
+            node, below = todo.pop()
+            for key, value in node.value:
+                if below != "rules":
+                    found.append((name, key.start_mark.line, key.start_mark.column, key.value))
+                if isinstance(value, yaml.MappingNode):
+                    todo.append((value, key.value))
+    return found
+
+
+def test_config__each_key_of_the_shipped_files_misspelt__one_problem_at_its_line() -> None:
+    keys = keys_of_shipped_files()
+    assert len(keys) > 100
+    shutil.copytree(shipped_dir(), "copy")
+    for name, line, column, key in keys:
+        path = Path("copy") / name
+        sound = path.read_text()
+        lines = sound.splitlines(keepends=True)
+        lines[line] = lines[line][:column] + key + "x" + lines[line][column + len(key) :]
+        path.write_text("".join(lines))
+        with pytest.raises(ConfigError) as caught:
+            load(None, shipped=Path("copy"), environ={})
+        path.write_text(sound)
+        (problem,) = caught.value.problems
+        assert problem.startswith(f"shipped/{name}:{line + 1}:{column + 1}: ")
+        assert problem.endswith(f"{key}x: unknown key; did you mean {key}?")
+
+
+# ---------------------------------------------------------------- secrets
+
+
+def test_secret__from_the_environment__wins_over_the_files_and_says_so() -> None:
+    write("screener.yaml", "ami:\n  secret_file: /nowhere\n")
+    config = loaded(**{SECRET_VARIABLE: "s3cret"})
+    assert config.ami_secret().get_secret_value() == "s3cret"
+    assert config.origin("screener.ami.secret") == "environment variable SCREENER_AMI_SECRET"
+
+
+def test_secret__from_its_file__without_the_line_break() -> None:
+    Path("secret").write_text("s3cret\n")
+    write("screener.yaml", "ami:\n  secret_file: secret\n")
+    assert loaded().ami_secret().get_secret_value() == "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("content", "raw", "expected"),
+    [
+        (
+            "",
+            b"x",
+            "shipped/screener.yaml:12:11: ami.secret: is empty; set it, ami.secret_file or $SCREENER_AMI_SEC",
+        ),
+        (
+            "ami: {secret_file: nowhere}",
+            b"x",
+            "site/screener.yaml:1:20: ami.secret_file: nowhere: No such file",
+        ),
+        ("ami: {secret_file: secret}", b"\n", "site/screener.yaml:1:20: ami.secret_file: secret is empty"),
+        (
+            "ami: {secret_file: secret}",
+            b"\xff",
+            "site/screener.yaml:1:20: ami.secret_file: secret: is not UTF-8",
+        ),
+    ],
+)
+def test_secret__cannot_be_had__named(content: str, raw: bytes, expected: str) -> None:
+    Path("secret").write_bytes(raw)
+    write("screener.yaml", content)
+    config = loaded()
+    with pytest.raises(ConfigError) as caught:
+        config.ami_secret()
+    assert caught.value.problems[0].startswith(expected)
+
+
+def test_secret__shown_in_any_way__hidden() -> None:
+    write("screener.yaml", "ami:\n  secret: s3cret\nredis:\n  url: redis://me:s3cret@host:6379/0\n")
+    config = loaded()
+    shown = repr(config) + str(config.settings) + str(list(config.effective()))
+    assert "s3cret" not in shown
+    url = next(one for one in config.effective() if one.path == "screener.redis.url")
+    assert url == ("screener.redis.url", "redis://me:********@host:6379/0", "site/screener.yaml:4")
+
+
+def test_secret__beside_a_mistake__not_in_the_error() -> None:
+    assert "s3cret" not in str(problems("screener.yaml", "ami:\n  secret: [s3cret]\nredis: {url: s3cret}\n"))
+
+
+def test_secret__in_the_environment_of_the_process__is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SECRET_VARIABLE, "s3cret")
+    assert load(Path("site")).ami_secret().get_secret_value() == "s3cret"

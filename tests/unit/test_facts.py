@@ -1,0 +1,199 @@
+"""One row, one fact: when it is known, what it is, and when it is absent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from screener.call import Call, Stage
+from screener.facts import BY_NAME, CATALOGUE, PYTHON_TYPES, FactValue, facts_of
+from screener.number import parse
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+ABSENT = None
+
+CALL = Call(
+    id="1700000000.1",
+    channel="PJSIP/carrier-00000001",
+    stage=Stage.SETUP,
+    at=datetime(2026, 3, 1, 16, 45, tzinfo=UTC),
+    number="17712345678",
+    did="02161234567",
+)
+
+ROWS: list[tuple[str, dict[str, str], FactValue | None]] = [
+    # fact, what differs from CALL, its value
+    ("caller.e164", {}, "+8617712345678"),
+    ("caller.e164", {"presentation": "prohib"}, "+8617712345678"),
+    ("caller.e164", {"number": "anonymous"}, ABSENT),
+    ("caller.kind", {}, "mobile"),
+    ("caller.kind", {"presentation": "prohib"}, "withheld"),
+    ("caller.kind", {"number": "1-800-FLOWERS"}, "invalid"),
+    ("caller.valid", {}, True),
+    ("caller.valid", {"number": "12712345678"}, False),
+    ("caller.valid", {"number": "alice"}, False),
+    ("caller.valid", {"presentation": "prohib"}, True),
+    ("caller.valid", {"number": ""}, ABSENT),
+    ("caller.valid", {"number": "201"}, ABSENT),
+    ("caller.possible", {"number": "12712345678"}, True),
+    ("caller.possible", {"number": "+861"}, False),
+    ("caller.possible", {"number": ""}, ABSENT),
+    ("caller.region", {"number": "+4930123456"}, "DE"),
+    ("caller.region", {"number": "alice"}, ABSENT),
+    ("caller.carrier", {}, "China Telecom"),
+    ("caller.carrier", {"number": "01012345678"}, ABSENT),
+    ("caller.national", {"number": "+4930123456"}, "30123456"),
+    ("caller.national", {"number": "95588"}, ABSENT),
+    ("caller.block", {}, "+861771234"),
+    ("caller.block", {"number": "95588"}, ABSENT),
+    ("caller.is_neighbour", {}, False),
+    ("caller.is_neighbour", {"number": "02161239999"}, True),
+    ("caller.is_neighbour", {"number": "+862161234567"}, True),
+    ("caller.is_neighbour", {"did": "201"}, ABSENT),
+    ("caller.is_neighbour", {"number": ""}, ABSENT),
+    ("caller.asserted_differs", {"asserted": '"Bank" <sip:+8617712345678@carrier>'}, False),
+    ("caller.asserted_differs", {"asserted": "<sip:017712345678@carrier>"}, False),
+    ("caller.asserted_differs", {"asserted": "<tel:+861012345678>"}, True),
+    ("caller.asserted_differs", {"asserted": "<sip:95588@carrier>"}, True),
+    ("caller.asserted_differs", {"asserted": "sip:company@carrier"}, ABSENT),
+    ("caller.asserted_differs", {}, ABSENT),
+    ("caller.asserted_differs", {"number": "anonymous", "asserted": "<tel:+861012345678>"}, ABSENT),
+    ("caller.name", {"name": " Dr.\x1b[1m \u202eWang\r\n"}, "Dr.[1m Wang"),
+    ("caller.name", {"name": "x" * 100}, "x" * 79 + "…"),
+    ("caller.name", {}, ABSENT),
+    ("caller.has_name", {"name": "王医生"}, True),
+    ("caller.has_name", {"name": "17712345678"}, False),
+    ("caller.has_name", {"name": "Anonymous"}, False),
+    ("caller.has_name", {}, False),
+    ("called.did", {}, "02161234567"),
+    ("called.did", {"did": "+862161234567"}, "+862161234567"),
+    ("called.did", {"did": ""}, ABSENT),
+    ("called.e164", {}, "+862161234567"),
+    ("called.e164", {"did": "201"}, ABSENT),
+    ("trunk.name", {}, "PJSIP/carrier"),
+    ("call.stage", {}, "setup"),
+    ("call.presentation", {"presentation": "allowed_passed_screen"}, "allowed_passed_screen"),
+    ("call.presentation", {"presentation": "prohib"}, "prohib"),
+    ("call.presentation", {"presentation": "nonsense"}, ABSENT),
+    ("call.diverted", {"diversion": "02161234000"}, True),
+    ("call.diverted", {}, False),
+    ("call.local_hour", {}, 0),
+    ("call.local_weekday", {}, 1),
+    ("call.local_minute", {}, 45),
+    ("stir.attestation", {"attestation": " a"}, "A"),
+    ("stir.attestation", {"attestation": "C"}, "C"),
+    ("stir.attestation", {"attestation": "AB"}, ABSENT),
+    ("stir.attestation", {}, ABSENT),
+    ("challenge.result", {"challenge": "passed"}, "passed"),
+    ("challenge.result", {"challenge": "failed"}, "failed"),
+    ("challenge.result", {"challenge": "maybe"}, ABSENT),
+    ("challenge.result", {}, ABSENT),
+]
+
+OBSERVED: dict[str, FactValue] = {
+    "list.allow": False,
+    "list.block": True,
+    "list.entry": "+86177*",
+    "list.reason": "collection calls",
+    "list.source": "operator",
+    "caller.calls_1m": 1,
+    "caller.calls_1h": 2,
+    "caller.calls_1d": 3,
+    "caller.calls_7d": 4,
+    "caller.dids_1h": 2,
+    "caller.first_seen_days": 0.5,
+    "caller.is_new": False,
+}
+
+
+def facts(
+    changes: dict[str, str] | None = None, observed: dict[str, FactValue] | None = None
+) -> dict[str, FactValue]:
+    call = replace(CALL, **(changes or {}))  # type: ignore[arg-type]  # str fields only
+    return facts_of(call, parse(call.number, "CN", call.presentation), observed or {}, SHANGHAI)
+
+
+@pytest.mark.parametrize(("name", "changes", "value"), ROWS)
+def test_facts_of__call__fact_has_its_value(
+    name: str, changes: dict[str, str], value: FactValue | None
+) -> None:
+    found = facts(changes).get(name)
+    assert found == value
+    assert type(found) is (PYTHON_TYPES[BY_NAME[name].type] if value is not None else type(None))
+
+
+@pytest.mark.parametrize("name", OBSERVED)
+def test_facts_of__store_answers__fact_is_passed_on(name: str) -> None:
+    assert facts(observed=OBSERVED)[name] == OBSERVED[name]
+
+
+def test_facts_of__store_down__state_facts_absent_and_the_rest_known() -> None:
+    known = facts()
+    assert not [name for name in known if BY_NAME[name].source == "state"]
+    assert known["caller.e164"] == "+8617712345678"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("caller.e164", "+861000000000"),
+        ("caller.colour", "red"),
+        ("caller.calls_1m", "7"),
+        ("caller.calls_1m", True),
+        ("caller.calls_1m", 7.0),
+        ("caller.calls_1m", 2**63),
+        ("caller.first_seen_days", float("nan")),
+        ("caller.first_seen_days", float("inf")),
+        ("caller.first_seen_days", 10**400),
+        ("caller.is_new", 1),
+        ("list.reason", 5),
+        ("list.reason", "\x00\x1b"),
+    ],
+)
+def test_facts_of__store_holds_nonsense__dropped(name: str, value: FactValue) -> None:
+    assert facts(observed={name: value}) == facts()
+
+
+def test_facts_of__store_gives_whole_days__still_a_double() -> None:
+    days = facts(observed={"caller.first_seen_days": 3})["caller.first_seen_days"]
+    assert (days, type(days)) == (3.0, float)
+
+
+def test_facts_of__reason_from_a_feed__cleaned_and_cut() -> None:
+    reason = facts(observed={"list.reason": "spam\r\n\x1b[2J" + "x" * 1000})["list.reason"]
+    assert isinstance(reason, str)
+    assert reason.startswith("spam [2Jxx")
+    assert len(reason) == 200
+
+
+def test_facts_of__challenged_call__stage_says_so() -> None:
+    call = replace(CALL, stage=Stage.CHALLENGE)
+    assert facts_of(call, parse(call.number, "CN"), {}, SHANGHAI)["call.stage"] == "challenge"
+
+
+def test_facts_of__other_time_zone__clock_follows_it() -> None:
+    known = facts_of(CALL, parse(CALL.number, "CN"), {}, ZoneInfo("America/New_York"))
+    assert (known["call.local_hour"], known["call.local_weekday"], known["call.local_minute"]) == (11, 7, 705)
+
+
+def test_facts_of__did_of_another_country__read_by_the_plan_of_the_trunk() -> None:
+    call = replace(CALL, number="030 1234567", did="030 1239999")
+    known = facts_of(call, parse(call.number, "DE"), {}, SHANGHAI)
+    assert (known["called.e164"], known["caller.is_neighbour"]) == ("+49301239999", True)
+
+
+def test_catalogue__names__unique_and_each_derived_in_a_row_of_this_file() -> None:
+    names = [fact.name for fact in CATALOGUE]
+    assert len(names) == len(set(names))
+    known = {name for name, _, value in ROWS if value is not None} | set(OBSERVED)
+    assert known == set(names)
+
+
+def test_catalogue__rows__say_what_they_mean() -> None:
+    for fact in CATALOGUE:
+        assert fact.meaning, fact.name
+        assert not fact.meaning.endswith("."), fact.name
+        assert fact.unit or fact.type not in {"int", "double"}, fact.name

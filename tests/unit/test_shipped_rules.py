@@ -1,0 +1,174 @@
+"""The shipped rules: one row for each story of a call, and where it ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from screener.call import Stage
+from screener.config import load
+from screener.facts import CATALOGUE, FactValue
+from screener.verdict import Action
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from screener.policy import Policy
+
+Facts = dict[str, FactValue]
+
+ORDINARY: Facts = {
+    "caller.e164": "+8613812345678",
+    "caller.national": "13812345678",
+    "caller.kind": "mobile",
+    "caller.region": "CN",
+    "caller.valid": True,
+    "caller.possible": True,
+    "caller.is_neighbour": False,
+    "caller.asserted_differs": False,
+    "called.did": "+862062345678",
+    "call.stage": "setup",
+    "call.local_hour": 12,
+    "list.allow": False,
+    "list.block": False,
+    "caller.calls_1m": 1,
+    "caller.calls_1h": 1,
+    "caller.calls_1d": 1,
+    "caller.calls_7d": 1,
+    "caller.dids_1h": 1,
+    "caller.first_seen_days": 0.0,
+    "caller.is_new": True,
+}
+STATE = frozenset(fact.name for fact in CATALOGUE if fact.source == "state")
+WITHHELD: Facts = {"caller.kind": "withheld"}
+NUMBERLESS = frozenset(("caller.e164", "caller.national", "caller.region", "caller.valid", "caller.possible"))
+
+
+def swept(dids: int, days: float) -> Facts:
+    return {
+        "caller.dids_1h": dids,
+        "caller.calls_1h": dids,
+        "caller.calls_1d": dids,
+        "caller.calls_7d": dids,
+        "caller.first_seen_days": days,
+    }
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Policy:
+    return load(None, environ={}).policy
+
+
+@pytest.mark.parametrize(
+    ("story", "facts", "action"),
+    [
+        ("nobody has called before", {}, Action.ALLOW),
+        ("a friend at the worst moment", {"list.allow": True, **WITHHELD, **swept(30, 0)}, Action.ALLOW),
+        ("blocked", {"list.block": True, "caller.first_seen_days": 5.0}, Action.VOICEMAIL),
+        ("withheld", WITHHELD, Action.CHALLENGE),
+        ("no number at all", {"caller.kind": "invalid", "caller.valid": False}, Action.CHALLENGE),
+        ("premium rate", {"caller.kind": "premium"}, Action.CHALLENGE),
+        ("unassigned range", {"caller.valid": False}, Action.ALLOW),
+        ("a bank's short code", {"caller.kind": "short_code"}, Action.ALLOW),
+        ("a real neighbour", {"caller.is_neighbour": True}, Action.ALLOW),
+        ("a false neighbour", {"caller.is_neighbour": True, "stir.attestation": "C"}, Action.CHALLENGE),
+        ("weakly signed", {"stir.attestation": "C"}, Action.ALLOW),
+        (
+            "odd in every way",
+            {**WITHHELD, "caller.is_neighbour": True, "stir.attestation": "C"},
+            Action.CHALLENGE,
+        ),
+        ("fourth number of a sweep", swept(4, 0), Action.ALLOW),
+        ("fifth number of a sweep", swept(5, 0), Action.VOICEMAIL),
+        ("a school we know calls five", swept(5, 30), Action.CHALLENGE),
+        ("… in a busy week", {**swept(5, 8), "caller.calls_7d": 20, "caller.calls_1m": 3}, Action.CHALLENGE),
+        ("ten numbers", swept(10, 30), Action.VOICEMAIL),
+        ("a family in worry", {"caller.calls_1d": 6, "caller.calls_7d": 6}, Action.ALLOW),
+        ("again and again for days", {"caller.calls_1d": 9, "caller.calls_7d": 40}, Action.CHALLENGE),
+        (
+            "… and within a minute",
+            {"caller.calls_1m": 5, "caller.calls_1d": 9, "caller.calls_7d": 40},
+            Action.CHALLENGE,
+        ),
+        ("a 177 mobile, collection rules off", {"caller.national": "17712345678"}, Action.ALLOW),
+        ("challenge passed", {**WITHHELD, "challenge.result": "passed"}, Action.ALLOW),
+        ("challenge passed while sweeping", {**swept(5, 0), "challenge.result": "passed"}, Action.ALLOW),
+        ("challenge failed", {**WITHHELD, "challenge.result": "failed"}, Action.VOICEMAIL),
+        ("passed, blocked meanwhile", {"list.block": True, "challenge.result": "passed"}, Action.VOICEMAIL),
+        ("failed, but a friend", {"list.allow": True, "challenge.result": "failed"}, Action.ALLOW),
+    ],
+)
+def test_shipped_rules__story__ends_where_it_should(
+    shipped: Policy, story: str, facts: Facts, action: Action
+) -> None:
+    stage = "challenge" if "challenge.result" in facts else "setup"
+    verdict = shipped.judge(ORDINARY | facts | {"call.stage": stage})
+    assert verdict.action is action, f"{story}: {verdict}"
+
+
+def test_shipped_rules__sweep__first_four_ring_and_the_rest_is_recorded(shipped: Policy) -> None:
+    actions = [shipped.judge(ORDINARY | swept(dids, 0.0)).action for dids in range(1, 13)]
+    assert actions == [Action.ALLOW] * 4 + [Action.VOICEMAIL] * 8
+
+
+@pytest.mark.parametrize(
+    ("facts", "action"),
+    [
+        ({}, Action.ALLOW),
+        (WITHHELD, Action.CHALLENGE),
+        ({**WITHHELD, "call.stage": "challenge", "challenge.result": "passed"}, Action.ALLOW),
+        ({**WITHHELD, "call.stage": "challenge", "challenge.result": "failed"}, Action.VOICEMAIL),
+    ],
+)
+def test_shipped_rules__store_is_dead__judged_by_the_rest_and_listed(
+    shipped: Policy, facts: Facts, action: Action
+) -> None:
+    known = {name: value for name, value in (ORDINARY | facts).items() if name not in STATE}
+    verdict = shipped.judge(known)
+    assert verdict.action is action
+    assert {"ALLOWLISTED", "BLOCKLISTED", "DID_FANOUT"} <= {skip.symbol for skip in verdict.skipped}
+
+
+def test_shipped_rules__withheld_without_number__only_what_needs_facts_is_skipped(shipped: Policy) -> None:
+    known = {name: value for name, value in (ORDINARY | WITHHELD).items() if name not in NUMBERLESS}
+    assert [skip.symbol for skip in shipped.judge(known).skipped] == ["ATTESTATION_C"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "action"),
+    [
+        ({}, Action.CHALLENGE),
+        ({"call.local_hour": 22}, Action.VOICEMAIL),
+        ({"call.local_hour": 7}, Action.VOICEMAIL),
+        ({"call.local_hour": 8}, Action.CHALLENGE),
+        ({"caller.calls_1d": 4}, Action.VOICEMAIL),
+        ({"caller.national": "13812345678", "call.local_hour": 23}, Action.ALLOW),
+        ({"caller.region": "DE"}, Action.ALLOW),
+        ({"list.allow": True, "call.local_hour": 23}, Action.ALLOW),
+    ],
+)
+def test_collection_rules__switched_on__judge_the_manner(
+    tmp_path: Path, facts: Facts, action: Action
+) -> None:
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "collection.yaml").write_text("enabled: true\n")
+    collection = load(tmp_path, environ={}).policy
+    assert collection.judge(ORDINARY | {"caller.national": "17712345678"} | facts).action is action
+
+
+def test_shipped_rules__every_rule__says_where_its_score_comes_from() -> None:
+    groups = load(None, environ={}).document.groups
+    assert [symbol for group in groups for symbol, rule in group.rules.items() if not rule.source] == []
+
+
+def test_shipped_rules__nothing__is_ever_rejected(shipped: Policy) -> None:
+    assert shipped.actions.reject is None
+    assert {str(one.force) for one in shipped.rules.values()} == {"None", "allow", "voicemail"}
+
+
+def test_shipped_rules__setup__skips_no_rule_of_the_challenge(shipped: Policy) -> None:
+    asked = {
+        one.symbol for layer in shipped.layers[Stage.SETUP] for batch in layer.batches for one in batch.rules
+    }
+    assert not {"CHALLENGE_PASSED", "CHALLENGE_FAILED"} & asked
