@@ -1,0 +1,62 @@
+"""What callers of each kind experience, on a real Asterisk with real sound."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from tests.pbx import sound
+from tests.pbx.house import FRIEND, STRANGER, House
+
+
+def sha256(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+async def test_call__from_nobody_in_particular__rings_and_is_filed() -> None:
+    async with House.open() as house:
+        call = await house.call(FRIEND)
+        phone = await house.answered()
+        assert phone.number == FRIEND
+        call.hangup()
+        record = await house.ended(number=FRIEND)
+        assert record.verdict["action"] == "allow"
+        assert record.disposition == "answered"
+        assert record.end["delay_ms"] < 500
+        assert set(record.timings) == {"queue_ms", "state_ms", "judge_ms", "send_ms"}
+
+
+async def test_call__blocklisted__is_recorded_after_the_notice() -> None:
+    async with House.open() as house:
+        code, output = await house.service.command("list", "add", "block", STRANGER, "--reason", "robocalls")
+        assert code == 0, output
+        call = await house.call(STRANGER)
+        await house.hears(call, "notice")
+        await house.hears(call, "greeting")
+        await call.say(sound.tone(1.5))
+        call.hangup()
+        record = await house.service.record(lambda one: len(one.recordings) == 2)
+        assert house.silent
+        assert [hit["symbol"] for hit in record.verdict["hits"] if hit["force"]] == ["BLOCKLISTED"]
+        assert record.disposition == "recorded"
+        legs = {one["leg"]: one for one in record.recordings}
+        for leg in legs.values():
+            assert leg["complete"]
+            assert leg["notice_played_at"]
+            assert sha256(leg["path"]) == leg["sha256"]
+        heard = sound.read_wav(Path(legs["caller"]["path"]))
+        assert sound.strength(heard[-8000:], 440) > 0.8
+        assert sound.strength(sound.read_wav(Path(legs["mix"]["path"]))[-8000:], 440) > 0.05
+
+
+async def test_call__withheld_person__passes_the_challenge_and_rings() -> None:
+    async with House.open() as house:
+        call = await house.withheld()
+        call.press(await house.hears_key(call))
+        await house.answered(within=10)
+        call.hangup()
+        record = await house.ended()
+        assert record.setup["action"] == "challenge"
+        assert record.verdict["action"] == "allow"
+        assert record.end["challenge"] == "passed"
+        assert record.disposition == "answered"

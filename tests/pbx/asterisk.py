@@ -1,0 +1,277 @@
+"""A private, real Asterisk for one test: own directory, own ports, own processes, gone afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = Path(
+    os.environ.get("SCREENER_CACHE")
+    or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "screener"
+)
+MODULES = """
+func_env res_speech res_agi
+app_audiosocket app_cdr app_chanspy app_dial app_exec app_mixmonitor app_playback app_read app_record
+app_senddtmf app_stack app_system app_userevent app_verbose app_waitforsilence bridge_builtin_features
+bridge_native_rtp bridge_simple chan_pjsip codec_alaw codec_gsm codec_resample codec_ulaw format_gsm
+format_pcm format_wav func_callerid func_cdr func_channel func_curl func_cut func_db func_dialplan
+func_global func_groupcount func_hangupcause func_logic func_math func_periodic_hook func_rand
+func_sprintf func_strings func_talkdetect func_timeout func_uri pbx_config res_audiosocket
+res_clioriginate res_crypto res_curl res_format_attr_h264 res_musiconhold res_pjproject res_pjsip
+res_pjsip_authenticator_digest res_pjsip_caller_id res_pjsip_diversion res_pjsip_dtmf_info
+res_pjsip_endpoint_identifier_ip res_pjsip_header_funcs res_pjsip_outbound_authenticator_digest
+res_pjsip_pubsub res_pjsip_rfc3326 res_pjsip_sdp_rtp res_pjsip_session res_rtp_asterisk res_sorcery_astdb
+res_sorcery_config res_sorcery_memory res_stir_shaken res_timing_timerfd
+""".split()  # noqa: SIM905 - a list of words reads better as words
+
+EXTENSIONS = """
+[general]
+static=yes
+writeprotect=yes
+
+#include screener/screener.conf
+
+[globals]
+SCREENER_SPOOL={spool}/screener
+{globals}
+
+[from-trunk]
+exten => _X.,1,Gosub(screener,s,1(${{EXTEN}}))
+ same => n,Dial(PJSIP/phone,30)
+ same => n,Hangup()
+; Bare ends for measurements: no telephone, the call is answered and over.
+exten => _b.,1,Gosub(screener,s,1(${{EXTEN:1}}))
+ same => n,Answer()
+ same => n,Hangup()
+{extra}
+"""
+
+PJSIP = """
+[global]
+type=global
+max_initial_qualify_time=0
+[system]
+type=system
+timer_t1=500
+[udp]
+type=transport
+protocol=udp
+bind=127.0.0.1:{sip}
+[trunk]
+type=endpoint
+context=from-trunk
+disallow=all
+allow=ulaw
+direct_media=no
+trust_id_inbound=yes
+rtp_symmetric=no
+[trunk]
+type=identify
+endpoint=trunk
+match=127.0.0.1
+[phone]
+type=endpoint
+context=from-phone
+disallow=all
+allow=ulaw
+direct_media=no
+aors=phone
+from_domain=127.0.0.1
+[phone]
+type=aor
+contact=sip:phone@127.0.0.1:{phone}
+"""
+
+MANAGER = """
+[general]
+enabled=yes
+bindaddr=127.0.0.1
+port={ami}
+tlsenable={tls}
+tlsbindaddr=127.0.0.1:{ami_tls}
+tlscertfile={etc}/ami.pem
+
+#include screener/manager.conf
+
+[test]
+secret=test
+read=all
+write=all
+"""
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago, all different."""
+    sockets = [socket.socket(socket.AF_INET, kind) for kind in (socket.SOCK_STREAM,) for _ in range(count)]
+    for sock in sockets:
+        sock.bind(("127.0.0.1", 0))
+    ports = [sock.getsockname()[1] for sock in sockets]
+    for sock in sockets:
+        sock.close()
+    return ports
+
+
+@dataclass(frozen=True)
+class Binary:
+    """How to run Asterisk here: the installed one, or the one in the cached root file system."""
+
+    command: tuple[str, ...]
+    modules: Path
+    data: Path
+    sounds: Path
+
+
+def find_binary() -> Binary:
+    """The cached root file system, which scripts/setup makes where it is needed, else the installed one."""
+    root = Path(os.environ.get("SCREENER_ASTERISK_ROOT") or CACHE / "asterisk-root")
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+    program = str(root / "asterisk") if (root / "asterisk").exists() else shutil.which("asterisk", path=path)
+    if program is None:
+        raise RuntimeError("there is no Asterisk here: run scripts/setup")
+    base = root if program.startswith(str(root)) else Path("/")
+    library = base / "usr/lib" / f"{platform.machine()}-linux-gnu/asterisk/modules"
+    modules = library if library.exists() else base / "usr/lib/asterisk/modules"
+    data = base / "usr/share/asterisk"
+    return Binary((program,), modules, data, data / "sounds/en")
+
+
+class Asterisk:
+    """`async with Asterisk(directory) as pbx:` – up and answering inside, stopped outside."""
+
+    def __init__(self, directory: Path, *, tls: bool = False, extra: str = "", globals_: str = "") -> None:
+        self.directory = directory
+        self.binary = find_binary()
+        self.sip, self.ami, self.phone, self.ami_tls, self.rtp = free_ports(5)
+        self.tls, self.extra, self.globals_ = tls, extra, globals_
+        self.process: subprocess.Popen[bytes] | None = None
+        self.secret = "a secret of the tests"  # noqa: S105
+        self.spool = directory / "spool" / "screener"
+
+    def write(self) -> None:
+        """Write the whole configuration."""
+        etc, data = self.directory / "etc", self.directory / "data"
+        for name in ("etc", "var", "run", "spool", "log", "db", "data/sounds/en", "data/sounds/zh"):
+            (self.directory / name).mkdir(parents=True, exist_ok=True)
+        for item in self.binary.data.iterdir():
+            if item.name != "sounds" and not (data / item.name).exists():
+                (data / item.name).symlink_to(item)
+        for item in self.binary.sounds.iterdir():
+            with contextlib.suppress(FileExistsError):
+                (data / "sounds/en" / item.name).symlink_to(item)
+        for language in ("en", "zh"):
+            target = data / "sounds" / language / "screener"
+            if not target.is_symlink():
+                target.symlink_to(CACHE / "sounds" / language / "screener")
+        paths = {
+            "astetcdir": etc, "astmoddir": self.binary.modules, "astvarlibdir": self.directory / "var",
+            "astdbdir": self.directory / "db", "astkeydir": self.directory / "var", "astdatadir": data,
+            "astagidir": self.directory / "var", "astspooldir": self.directory / "spool",
+            "astrundir": self.directory / "run", "astlogdir": self.directory / "log",
+        }  # fmt: skip
+        shutil.copytree(ROOT / "dialplan", etc / "screener", dirs_exist_ok=True)
+        account = (etc / "screener/manager.conf").read_text()
+        (etc / "screener/manager.conf").write_text(account.replace("CHANGE-ME", self.secret))
+        files = {
+            "asterisk.conf": "[directories]\n"
+            + "".join(f"{key} => {value}\n" for key, value in paths.items())
+            + "[options]\nlanguageprefix=yes\n",
+            "modules.conf": "[modules]\nautoload=no\n" + "".join(f"load={name}.so\n" for name in MODULES),
+            "logger.conf": "[general]\n[logfiles]\nmessages.log => notice,warning,error\n",
+            "extensions.conf": EXTENSIONS.format(
+                spool=self.directory / "spool", globals=self.globals_, extra=self.extra
+            ),
+            "pjsip.conf": PJSIP.format(sip=self.sip, phone=self.phone),
+            "manager.conf": MANAGER.format(
+                ami=self.ami, ami_tls=self.ami_tls, etc=etc, tls="yes" if self.tls else "no"
+            ),
+            "rtp.conf": "[general]\nrtpstart=10000\nrtpend=30000\n",
+            "cdr.conf": "[general]\nenable=yes\nunanswered=yes\n[csv]\n",
+            "indications.conf": "[general]\ncountry=us\n[us]\ndescription=US\nringcadence=2000,4000\n"
+            "dial=350+440\nbusy=480+620/500,0/500\nring=440+480/2000,0/4000\ncongestion=480+620/250,0/250\n",
+            "musiconhold.conf": "[general]\n",
+        }
+        for name, text in files.items():
+            (etc / name).write_text(text)
+
+    def spawn(self) -> None:
+        """Start the process; returns before it is ready."""
+        log = (self.directory / "log/console").open("ab")
+        self.process = subprocess.Popen(
+            [*self.binary.command, "-C", str(self.directory / "etc/asterisk.conf"), "-f", "-n"],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+        log.close()
+
+    async def start(self, within: float = 20) -> None:
+        """Start and wait until calls can be placed."""
+        self.write()
+        self.spawn()
+        await self.ready(within)
+
+    async def ready(self, within: float = 20) -> None:
+        """Wait until it is fully booted."""
+        until = time.monotonic() + within
+        while time.monotonic() < until:
+            assert self.process is not None
+            if self.process.poll() is not None:
+                break
+            if (self.directory / "run/asterisk.ctl").exists():
+                answer = await self.cli("core waitfullybooted")
+                if "fully booted" in answer:
+                    return
+            await asyncio.sleep(0.03)
+        msg = (
+            f"Asterisk did not start: {(self.directory / 'log/console').read_text(errors='replace')[-2000:]}"
+        )
+        raise RuntimeError(msg)
+
+    async def cli(self, command: str) -> str:
+        """The output of one console command."""
+        process = await asyncio.create_subprocess_exec(
+            *self.binary.command, "-C", str(self.directory / "etc/asterisk.conf"), "-rx", command,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        output, _ = await process.communicate()
+        return output.decode(errors="replace")
+
+    def log(self) -> str:
+        """What Asterisk wrote into its log."""
+        path = self.directory / "log/messages.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for it."""
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    async def stop(self) -> None:
+        """Stop it and wait until it is gone."""
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            for _ in range(200):
+                if self.process.poll() is not None:
+                    return
+                await asyncio.sleep(0.02)
+            self.kill()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()

@@ -1,0 +1,108 @@
+"""A whole telephone house for one test: Asterisk, the screener, our telephone, and somebody who calls.
+
+async with House.open() as house:
+    call = await house.call("+8613912345678")
+    await house.rings()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.pbx import sound
+from tests.pbx.asterisk import Asterisk
+from tests.pbx.service import Service
+from tests.pbx.ua import Dialog, UserAgent
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from screener.ledger import CallRecord
+
+FRIEND = "+8613912345678"
+STRANGER = "+8613800138000"
+COLLECTOR = "+8617712345678"
+RING_S = 3.0
+"""The longest that a caller may take to reach a telephone in a test; an unscreened call takes 10 ms."""
+
+
+class House:
+    """The parts, and the questions that tests ask of them."""
+
+    def __init__(
+        self, directory: Path, pbx: Asterisk, service: Service, phone: UserAgent, caller: UserAgent
+    ) -> None:
+        self.directory, self.pbx, self.service = directory, pbx, service
+        self.phone, self.caller = phone, caller
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls,
+        site: dict[str, str] | None = None,
+        *,
+        screener: bool = True,
+        answer_after: float | None = 0.0,
+        pbx: dict[str, Any] | None = None,
+        **settings: Any,
+    ) -> AsyncIterator[House]:
+        """Everything up; `screener=False` leaves the screener to the test. `pbx` goes to Asterisk."""
+        # Not pytest's tmp_path: unix sockets below it would have too long a name.
+        directory = Path(tempfile.mkdtemp(prefix="scr-"))
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(shutil.rmtree, directory, ignore_errors=True)
+            server = await stack.enter_async_context(Asterisk(directory / "pbx", **(pbx or {})))
+            service = Service(directory, server, site, **settings)
+            stack.push_async_callback(service.__aexit__)
+            if screener:
+                await service.start()
+            phone = await UserAgent.open(server.sip, server.phone, answer_after)
+            stack.callback(phone.close)
+            caller = await UserAgent.open(server.sip)
+            stack.callback(caller.close)
+            yield cls(directory, server, service, phone, caller)
+
+    async def call(self, number: str | bytes = FRIEND, to: str = "100", **how: Any) -> Dialog:
+        """Place a call from outside."""
+        return await self.caller.call(to, number, **how)
+
+    async def withheld(self, to: str = "100") -> Dialog:
+        """Place a call that hides its number."""
+        return await self.caller.call(to, sender=b'"Anonymous" <sip:anonymous@anonymous.invalid>')
+
+    async def rings(self, within: float = RING_S) -> Dialog:
+        """Wait until our telephone rings; the call as the telephone sees it."""
+        return await asyncio.wait_for(self.phone.incoming.get(), within)
+
+    async def answered(self, within: float = RING_S) -> Dialog:
+        """Wait until our telephone rings and has been answered."""
+        ringing = await self.rings(within)
+        await asyncio.wait_for(ringing.answered.wait(), within)
+        return ringing
+
+    @property
+    def silent(self) -> bool:
+        """Our telephone has not rung since it was last asked."""
+        return self.phone.incoming.empty()
+
+    async def hears(self, call: Dialog, prompt: str, within: float = 20, *, after: int = 0) -> None:
+        """Wait until the caller hears one of the prompts (a piece one second into it)."""
+        await call.hear({prompt: sound.ulaw(sound.prompt(prompt)[8000:8480])}, within, after=after)
+
+    async def hears_key(self, call: Dialog, within: float = 20, *, after: int = 0) -> str:
+        """Wait until the caller hears which key to press."""
+        return await call.hear(sound.keys(), within, after=after)
+
+    async def ended(self, within: float = 15, **call: Any) -> CallRecord:
+        """Wait until the ledger knows how a call ended; `call` selects by fields such as number=…."""
+        return await self.service.record(
+            lambda one: (
+                one.end and all(one.call.get(key, one.end.get(key)) == value for key, value in call.items())
+            ),
+            within,
+        )
