@@ -1,0 +1,174 @@
+"""What the demonstration shows, each scene a short story about real calls.
+
+The scenes of an act run at once; within an act the quick ones come first, since the board
+shows them in this order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from screener import config
+from tests.demo.line import End
+from tests.pbx import sound
+
+if TYPE_CHECKING:
+    from tests.demo.scene import Play, Scene
+    from tests.demo.stage import Stage
+
+FRIEND = "+8613912345678"
+NOBODY_KNOWN = "+8613800138000"
+BLOCKED = "+8613700137000"
+SWEEPER = "+862155500100"
+COLLECTOR = "+8617712345678"
+IMPOSSIBLE = "+99912345"
+HOSTILE = "Bob,Channel: PJSIP/evil"
+
+PITCH = "Your car warranty ends today. Press one now."
+OFFER = "You have won a holiday. Call us back today."
+COLLECTION = "您好，您的借款已经逾期，请尽快还款。"
+SWEEP = ("201", "202", "203", "204", "205")
+
+
+async def prepare(stage: Stage) -> None:
+    """Make the list entries, and the recordings that the robots play."""
+    await asyncio.gather(
+        stage.enlist("allow", FRIEND, "a friend"),
+        stage.enlist("block", BLOCKED, "robocalls"),
+        *(asyncio.to_thread(spoken) for spoken in (pitch, offer, collection)),
+    )
+
+
+async def friend(scene: Scene) -> None:
+    """A friend on the allow list rings, and the two hear each other."""
+    async with scene.call(FRIEND, to="101", should=End.ANSWERED) as call:
+        await call.converses()
+
+
+async def hostile_name(scene: Scene) -> None:
+    """A caller name that tries to forge an event is only a name."""
+    async with scene.call(NOBODY_KNOWN, to="102", should=End.ANSWERED, name=HOSTILE) as call:
+        await call.converses()
+    told = call.question.get("call", {})
+    call.check(told.get("name") == HOSTILE, f"the name arrived as {told.get('name')!r}")
+    call.check(told.get("trunk") == "PJSIP/trunk", f"the name forged the channel {told.get('channel')!r}")
+
+
+async def sweep(scene: Scene) -> None:
+    """Somebody new dials through our numbers: let through at first, then caught."""
+    for called in SWEEP[:-1]:
+        async with scene.call(SWEEPER, to=called, should=End.ANSWERED) as call:
+            await call.converses()
+    async with scene.call(SWEEPER, to=SWEEP[-1], should=End.VOICEMAIL) as call:
+        await call.leaves(offer())
+
+
+async def person(scene: Scene) -> None:
+    """A person who withholds his number presses the key he is told, and rings."""
+    async with scene.withheld(to="103", should=End.PASSED) as call:
+        call.presses(await call.is_told_a_key())
+        await call.converses()
+
+
+async def blocked(scene: Scene) -> None:
+    """A caller on the block list hears the notice and is recorded."""
+    async with scene.call(BLOCKED, to="104", should=End.VOICEMAIL) as call:
+        await call.hears("notice")
+        await call.leaves(pitch())
+
+
+async def impossible_number(scene: Scene) -> None:
+    """A caller ID that cannot exist: challenged, guesses the key twice, is recorded."""
+    async with scene.call(IMPOSSIBLE, to="105", should=End.FAILED) as call:
+        for _ in range(2):
+            told = await call.is_told_a_key()
+            call.presses(str((int(told) + 1) % 10))
+        await call.leaves(offer())
+
+
+async def collector(scene: Scene) -> None:
+    """A 177 mobile number, collection rules on: a robot speaks Chinese over every prompt."""
+    # Its rules know the hours for collection: at night it goes to the voicemail without a challenge.
+    should = End.VOICEMAIL if is_night() else End.FAILED
+    async with scene.call(COLLECTOR, to="106", should=should) as call:
+        await call.says(collection())
+        await call.leaves(collection())
+
+
+async def robot(scene: Scene) -> None:
+    """A robot that withholds its number plays its message, presses nothing, is recorded."""
+    async with scene.withheld(to="107", should=End.FAILED) as call:
+        await call.says(pitch())
+        await call.leaves(pitch())
+
+
+async def screener_killed(scene: Scene) -> None:
+    """SIGKILL to the screener in mid-decision: calls ring, the recording goes on; back, it screens."""
+    async with scene.call(BLOCKED, to="301", should=End.VOICEMAIL) as recorded:
+        await recorded.hears("greeting")
+        await scene.stage.hang_screener()
+        async with scene.call(NOBODY_KNOWN, to="302", should=End.UNSCREENED) as asked:
+            await asyncio.sleep(0.1)  # into its decision
+            await scene.stage.kill_screener()
+            await asked.converses()
+        async with scene.call(BLOCKED, to="303", should=End.UNSCREENED) as call:
+            await call.converses()
+        await recorded.leaves(offer())
+        await scene.stage.start_screener()
+    async with scene.call(BLOCKED, to="304", should=End.VOICEMAIL) as call:
+        await call.hears("notice")
+        scene.leaves_the_stage()
+        await call.leaves(pitch())
+
+
+async def valkey_killed(scene: Scene) -> None:
+    """SIGKILL to Valkey: verdicts come without the facts it held; back, it still has the lists."""
+    scene.stage.kill_valkey()
+    await asyncio.gather(_lists_are_gone_and_back(scene), _numbers_are_still_judged(scene))
+
+
+async def _lists_are_gone_and_back(scene: Scene) -> None:
+    async with scene.call(BLOCKED, to="401", should=End.ANSWERED) as call:
+        await call.converses()
+    call.check(call.question.get("missing"), "it was judged with Valkey, which should have been dead")
+    await scene.stage.valkey_is_back()
+    # The screener leaves a store that failed alone for a second; the call above took longer.
+    async with scene.call(BLOCKED, to="403", should=End.VOICEMAIL) as call:
+        await call.leaves(pitch())
+
+
+async def _numbers_are_still_judged(scene: Scene) -> None:
+    async with scene.call(IMPOSSIBLE, to="402", should=End.PASSED) as call:
+        call.presses(await call.is_told_a_key())
+        await call.converses()
+    call.check(call.question.get("missing"), "it was judged with Valkey, which should have been dead")
+
+
+ACTS: tuple[tuple[Play, ...], ...] = (
+    (friend, hostile_name, person, sweep, blocked, impossible_number, collector, robot),
+    (screener_killed,),
+    (valkey_killed,),
+)
+
+
+def pitch() -> bytes:
+    """What the robot in English plays."""
+    return sound.speech(PITCH)
+
+
+def offer() -> bytes:
+    """What the other robot plays."""
+    return sound.speech(OFFER, "en-gb")
+
+
+def collection() -> bytes:
+    """What the collector's robot plays, in Mandarin."""
+    return sound.speech(COLLECTION, "cmn")
+
+
+def is_night() -> bool:
+    """Whether collectors must not call at this moment, as config/rules/collection.yaml has it."""
+    hour = datetime.now(config.load(None).settings.zone).hour
+    return hour < 8 or hour >= 22
