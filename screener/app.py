@@ -15,7 +15,7 @@ import structlog
 
 from screener import ledger, number, recordings
 from screener.ami import Account, Ami
-from screener.errors import ConfigError, ScreenerError
+from screener.errors import AmiError, ConfigError, ScreenerError
 from screener.ledger import Ledger
 from screener.screening import Place, Screener
 from screener.state import EmbeddedServer, State
@@ -35,6 +35,8 @@ DRAIN_S = 2.0
 """How long calls at hand may take when the service stops; systemd waits much longer."""
 SWITCH_S = 0.0005
 """How long the ledger's or the log's thread may keep a caller waiting; Python's own limit is 5 ms."""
+REVISIT_S = 90.0
+"""When to look again for recordings that were still being made when the connection came back."""
 CHECK_S = 30.0
 LOW_DISK_BYTES = 500_000_000
 """About nine hours of both legs; below this an alarm is raised, recording goes on."""
@@ -83,7 +85,11 @@ async def serve(config: Config) -> None:
         )
         number.warm(settings.region)
         # Connects and loads the script before the first caller has to wait for it.
-        await state.observe("0", "", "", count=False)
+        seen = await state.observe("0", "", "", count=False)
+        if seen.missing:
+            log.error(
+                "the store is out of reach: calls are judged without lists and counters", reason=seen.missing
+            )
         sys.setswitchinterval(SWITCH_S)
         gc.freeze()  # what is loaded now stays: collections that walk over it would make callers wait
         log.info(
@@ -95,9 +101,11 @@ async def serve(config: Config) -> None:
         async with _tasks() as group:
             if server:
                 group.create_task(server.run())
-            group.create_task(_adopt(screener, ledger_path(settings)))
+            connected = asyncio.Event()
+            connected.set()
+            group.create_task(_after_each_gap(screener, settings, connected))
             group.create_task(_watch_disk(settings.recordings_dir))
-            connection = group.create_task(ami.run(screener.receive))
+            connection = group.create_task(ami.run(screener.receive, connected.set))
             stopped = group.create_task(stop.wait())
             await asyncio.wait({connection, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if stop.is_set():
@@ -123,15 +131,42 @@ async def _tasks() -> AsyncIterator[asyncio.TaskGroup]:
         raise errors.exceptions[0] from None
 
 
+async def _after_each_gap(screener: Screener, settings: Settings, connected: asyncio.Event) -> None:
+    """Whenever calls begin to be screened: see that the dialplan fits, file what was recorded meanwhile."""
+    while True:
+        await connected.wait()
+        connected.clear()
+        if screener.ami.ready.is_set():
+            await _compare_places(screener.ami, settings.recordings_dir)
+        for pause in (0.0, REVISIT_S):
+            await asyncio.sleep(pause)
+            await _adopt(screener, ledger_path(settings))
+
+
+async def _compare_places(ami: Ami, directory: Path) -> None:
+    """Raise an alarm if the dialplan records elsewhere than we look."""
+    try:
+        spool = (await ami.act("Getvar", Variable="SCREENER_SPOOL")).value
+    except AmiError:
+        return  # the next connection asks again
+    if not spool:
+        log.error("the screener's dialplan is not loaded: include screener.conf in extensions.conf")
+    elif spool != str(directory):
+        log.error(
+            "recordings_dir is not where the dialplan records", recordings_dir=str(directory), spool=spool
+        )
+
+
 async def _adopt(screener: Screener, path: Path) -> None:
     """File the recordings that were made while nobody listened."""
     try:
         known = await asyncio.to_thread(ledger.filed, path)
         for stem in await asyncio.to_thread(recordings.adopt, screener.place.recordings, known):
-            log.info("a recording made while the screener was away", stem=str(stem))
             await screener.adopt(stem)
     except ScreenerError as error:
         log.error("recordings could not be looked through", reason=str(error))
+    except Exception:
+        log.exception("recordings could not be looked through")
 
 
 async def _watch_disk(directory: Path) -> None:
@@ -139,7 +174,7 @@ async def _watch_disk(directory: Path) -> None:
     while True:
         try:
             free = await asyncio.to_thread(recordings.free_bytes, directory)
-        except ScreenerError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, calls go on being screened
             log.error("recordings cannot be written", reason=str(error))
         else:
             if free < LOW_DISK_BYTES:

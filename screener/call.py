@@ -33,6 +33,10 @@ TOKEN = re.compile(r"[^\x00-\x20\x7f,]{1,200}")
 """What Asterisk itself writes as a channel's name or unique id."""
 
 
+class WrongContract(ValueError):  # noqa: N818 - named by what it is
+    """The dialplan is of another version and must not go on asking: each question makes a caller wait."""
+
+
 class Stage(StrEnum):
     """The moment in a call's life at which the dialplan asks."""
 
@@ -168,7 +172,7 @@ class _Fields:
                 f"the dialplan speaks version {self.text('Version') or '?'} of the contract and the "
                 f"screener {CONTRACT_VERSION}: install the dialplan that came with this screener"
             )
-            raise ValueError(msg)
+            raise WrongContract(msg)
 
     def text(self, key: str) -> str:
         value = self.event.get(key, "")

@@ -5,9 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from screener.call import CONTRACT_VERSION
 from screener.errors import ConfigError
 from screener.verdict import Action
 
+INSTALLED = Path("/etc/asterisk/screener")
+CONTEXTS = ("screener", "screener-ask", "screener-end")
+_SECTIONS = re.compile(r"^\[([\w-]+)\]", re.MULTILINE)
+_VERSION = re.compile(r"UserEvent\(\w+,Version: (\w+)")
 _CONTEXT = re.compile(r"^\[screener-action-([a-z_]+)\]", re.MULTILINE)
 
 
@@ -19,10 +24,20 @@ def shipped_dir() -> Path:
 
 
 def check(directory: Path) -> None:
-    """Raise ConfigError unless each action of the policy has its file, and each file its action."""
+    """Raise ConfigError unless the dialplan speaks our version and each action of the policy has its file."""
     problems = []
-    if not (directory / "screener.conf").is_file():
-        problems.append(f"{directory}/screener.conf:1:1: file: is missing; copy the shipped dialplan there")
+    main = directory / "screener.conf"
+    if not main.is_file():
+        problems.append(f"{main}:1:1: file: is missing; copy the shipped dialplan there")
+    elif set(_VERSION.findall(main.read_text("utf-8", errors="replace"))) != {CONTRACT_VERSION}:
+        problems.append(f"{main}:1:1: version: is not {CONTRACT_VERSION}; copy the shipped dialplan there")
+    else:
+        there = _SECTIONS.findall(main.read_text("utf-8", errors="replace"))
+        problems += [
+            f"{main}:1:1: context: [{name}] is missing; copy the shipped dialplan there"
+            for name in CONTEXTS
+            if name not in there
+        ]
     files = {path.stem: path for path in (directory / "actions").glob("*.conf")}
     for action in Action:
         path = directory / "actions" / f"{action}.conf"

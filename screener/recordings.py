@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from screener.errors import ScreenerError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 LEGS = ("caller", "mix")
@@ -108,8 +109,8 @@ async def settle(root: Path, stem: Path, *, deadline_s: float) -> list[Recording
     return [recording for recording in found if recording]
 
 
-def adopt(root: Path, known: set[str]) -> list[Path]:
-    """Stems, oldest day first, of recordings whose file names are not all in `known`.
+def adopt(root: Path, known: Mapping[str, int]) -> list[Path]:
+    """Stems, oldest day first, of recordings that are not all in `known` (file names and sizes).
 
     The name of a stem is the call's Uniqueid. They were made while the screener was away,
     or are being made at this moment: settle them as any other. Symbolic links and files
@@ -122,7 +123,9 @@ def adopt(root: Path, known: set[str]) -> list[Path]:
             if _DAY.fullmatch(day.name) and day.is_dir() and not day.is_symlink():
                 for file in os.scandir(day):
                     name = _FILE.fullmatch(file.name)
-                    if name and file.name not in known and file.is_file(follow_symlinks=False):
+                    if not name or not file.is_file(follow_symlinks=False):
+                        continue
+                    if known.get(file.name) != file.stat(follow_symlinks=False).st_size:
                         stems.add(day / name["call"])
     except OSError as error:
         raise ScreenerError(
@@ -137,9 +140,9 @@ def free_bytes(root: Path) -> int:
     Raises ScreenerError when the file system does not tell.
     """
     place = root.absolute()
-    while not place.exists() and place != place.parent:
-        place = place.parent
     try:
+        while not place.exists() and place != place.parent:
+            place = place.parent
         return shutil.disk_usage(place).free
     except OSError as error:
         raise ScreenerError(
@@ -184,7 +187,10 @@ def _closed(path: Path) -> bool:
     if file is None:
         return False
     with file:
-        header = _header(file.read(HEAD_BYTES))
+        try:
+            header = _header(file.read(HEAD_BYTES))
+        except OSError as error:
+            raise _unreadable(path, error) from error
         return header is not None and header.agrees_with(os.fstat(file.fileno()).st_size)
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from screener import number, recordings, telemetry
-from screener.call import ASK_EVENT, END_EVENT, Call, Ending, Stage
+from screener.call import ASK_EVENT, END_EVENT, Call, Ending, Stage, WrongContract
 from screener.errors import ScreenerError
 from screener.facts import facts_of
 from screener.ledger import Row
@@ -29,12 +30,16 @@ if TYPE_CHECKING:
     from screener.ami import Ami
     from screener.ledger import Ledger
     from screener.policy import Policy
+    from screener.recordings import Recording
     from screener.state import State
 
 log = structlog.get_logger(__name__)
 
 SETTLE_S = 10.0
 """How long Asterisk may take to close a recording before it is filed as it is."""
+ADOPT_S = 1.0
+STILL_WRITTEN_S = 60.0
+"""An open recording that nobody has written to for so long will not be closed any more."""
 REMEMBERED = 10_000
 """Questions whose repetition is recognised; a PBX at 100 calls/s asks as many in 100 s."""
 
@@ -78,6 +83,9 @@ class Screener:
                 ending = Ending.from_event(event, at)
                 if self._is_new(ending.id, END_EVENT):
                     self._spawn(ending.id, self.conclude(ending))
+        except WrongContract as error:
+            log.error("calls ring unscreened", reason=str(error))
+            self._spawn("", self.ami.say_goodbye())
         except ValueError as error:
             log.error(
                 "an event of the dialplan was not understood; its call rings",
@@ -122,27 +130,37 @@ class Screener:
         """File how a call ended, and its recordings once Asterisk has closed them."""
         self.ledger.append(Row(ending.id, "end", ending.at, _plain(ending)))
         log.debug("call ended", disposition=ending.disposition, talk_s=ending.talk_s)
+        if ending.challenge == "broken":
+            log.error("a challenged caller rang: Asterisk does not find the prompt sounds of the screener")
         if ending.recording:
-            await self.file_recordings(Path(ending.recording), ending.id, ending.notice_at)
+            found = await self._settled(Path(ending.recording), SETTLE_S)
+            if not found:
+                log.error("the recording is missing: is the disk full?", stem=ending.recording)
+            self._file_recordings(ending.id, found, ending.notice_at)
 
     async def adopt(self, stem: Path) -> None:
-        """File a recording whose call ended while nobody listened; all that is known of its end is that."""
-        self.ledger.append(Row(stem.name, "end", self.clock(), {"disposition": "recorded"}))
-        await self.file_recordings(stem, stem.name, "")
-
-    async def file_recordings(self, stem: Path, call_id: str, notice_at: str) -> None:
-        """Link what was recorded to its call; what never closes properly is filed as it is."""
-        try:
-            found = await recordings.settle(self.place.recordings, stem, deadline_s=SETTLE_S)
-        except ScreenerError as error:
-            log.error("a recording was refused", reason=str(error))
+        """File a recording whose call ended while nobody listened, unless it is still being made."""
+        found = await self._settled(stem, ADOPT_S)
+        since = self.clock() - timedelta(seconds=STILL_WRITTEN_S)
+        if not found or any(not one.complete and one.closed_at > since for one in found):
             return
-        if not found:
-            log.error("the recording is missing: is the disk full?", stem=str(stem))
-        for recording in found:
-            body = {**recording.as_dict(), "notice_played_at": notice_at}
+        log.info("a recording made while the screener was away", stem=str(stem))
+        ended = max(one.closed_at for one in found)
+        self.ledger.append(Row(stem.name, "end", ended, {"disposition": "recorded"}))
+        self._file_recordings(stem.name, found, "")
+
+    async def _settled(self, stem: Path, deadline_s: float) -> list[Recording]:
+        try:
+            return await recordings.settle(self.place.recordings, stem, deadline_s=deadline_s)
+        except ScreenerError as error:
+            log.error("a recording cannot be filed", stem=str(stem), reason=str(error))
+            return []
+
+    def _file_recordings(self, call_id: str, found: list[Recording], notice_at: str) -> None:
+        for one in found:
+            body = {**one.as_dict(), "notice_played_at": notice_at}
             self.ledger.append(Row(call_id, "recording", self.clock(), body))
-            log.info("recording filed", of=call_id, leg=recording.leg, seconds=recording.seconds)
+            log.info("recording filed", of=call_id, leg=one.leg, seconds=one.seconds)
 
     async def drain(self, within_s: float) -> None:
         """Let the questions and recordings at hand be finished, for so long at most."""

@@ -15,6 +15,7 @@ from screener.cli.common import AsJson, Site, load, show, show_json, show_table,
 from screener.facts import CATALOGUE, facts_of
 from screener.policy import explain as taken_apart
 from screener.state import Observed, State, serving
+from screener.verdict import Action
 
 if TYPE_CHECKING:
     from screener.config import Config
@@ -117,14 +118,20 @@ def calls(
     limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
     last: Annotated[str, typer.Option(help="Only the last 90m, 12h or 30d.")] = "",
     caller: Annotated[str, typer.Option(help="Only from this number.")] = "",
-    action: Annotated[str, typer.Option(help="Only with this verdict.")] = "",
+    action: Annotated[Action | None, typer.Option(help="Only with this verdict.")] = None,
     site: Site = None,
     as_json: AsJson = False,
 ) -> None:
     """Show past calls: verdict and reasons, where they ended, what was recorded."""
     settings = load(site).settings
     since = app.now() - span(last) if last else None
-    found = ledger.calls(app.ledger_path(settings), limit=limit, since=since, caller=caller, action=action)
+    found = ledger.calls(
+        app.ledger_path(settings),
+        limit=limit,
+        since=since,
+        caller=number.parse(caller, settings.region).key or caller,
+        action=str(action or ""),
+    )
     if as_json:
         show_json([_record(record) for record in found])
         return

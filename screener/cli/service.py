@@ -34,9 +34,11 @@ def run(site: Site = None) -> None:
 def check(site: Site = None, plan: Dialplan = None) -> None:
     """Check the configuration and that the dialplan has what it needs; exit code 2 and every error if not."""
     loaded = load(site)
-    dialplan.check(plan or dialplan.shipped_dir())
+    loaded.ami_secret()
+    directory = plan or (dialplan.INSTALLED if dialplan.INSTALLED.is_dir() else dialplan.shipped_dir())
+    dialplan.check(directory)
     policy = loaded.policy
     show(
         f"good: {len(policy.rules)} rules in {len(policy.groups)} groups, policy {policy.hash}; "
-        f"the dialplan has every action"
+        f"the dialplan in {directory} has every action"
     )

@@ -37,6 +37,8 @@ SECRET_VARIABLE = "SCREENER_AMI_SECRET"  # noqa: S105 - the name, not the secret
 _NO_ACTIONS = Actions(challenge=None, voicemail=None, reject=None)
 """Stands in for actions that are wrong, while the rest is checked."""
 
+PLACEHOLDER = "CHANGE-ME"
+"""What the shipped manager.conf says in place of a secret."""
 _HIDDEN = "********"
 
 
@@ -76,6 +78,11 @@ class Config:
         Raises ConfigError when there is none, or the file cannot be read.
         """
         ami = self.settings.ami
+        if ami.secret.get_secret_value() == PLACEHOLDER:
+            where = self._place("screener.ami.secret")
+            raise ConfigError(
+                [f"{where}: ami.secret: {PLACEHOLDER} is no secret; choose one, in manager.conf too"]
+            )
         if ami.secret.get_secret_value():
             return ami.secret
         if not ami.secret_file:

@@ -9,7 +9,7 @@ setup, challenge
     `missing` [what could not be learned].
 end
     `disposition` (answered, abandoned, recorded, rejected, …), `talk_s`,
-    `delay_ms` as the dialplan measured it, `hangup_cause`.
+    `delay_ms` as the dialplan measured it, `cause`.
 recording
     `path`, `leg`, `bytes`, `seconds`, `active_s`, `sha256`, `complete`,
     `closed_at`, `notice_played_at`.

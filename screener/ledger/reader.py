@@ -87,11 +87,12 @@ def calls(
             yield record
 
 
-def filed(path: Path) -> set[str]:
-    """File names of all recordings in the ledger, for `recordings.adopt`; LedgerError as `calls`."""
+def filed(path: Path) -> dict[str, int]:
+    """File names and sizes of the recordings it holds, for `recordings.adopt`; LedgerError as `calls`."""
     with _reading(path) as db:
-        bodies = db.execute("SELECT body FROM row WHERE kind = 'recording'")
-        return {PurePath(json.loads(body).get("path", "")).name for (body,) in bodies}
+        bodies = db.execute("SELECT body FROM row WHERE kind = 'recording' ORDER BY seq")
+        found = [json.loads(body) for (body,) in bodies]
+        return {PurePath(one.get("path", "")).name: one.get("bytes", -1) for one in found}
 
 
 @contextmanager
@@ -106,7 +107,10 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
             check(db, path)
             db.execute("BEGIN")
             yield db
-    except (sqlite3.Error, json.JSONDecodeError) as error:
+    except FileNotFoundError as error:
+        msg = f"{path}: no ledger here; the service makes it at its first start, or name the right file"
+        raise LedgerError(msg) from error
+    except (OSError, sqlite3.Error, json.JSONDecodeError) as error:
         raise LedgerError(
             f"{path}: the ledger cannot be read: {error}; is it a ledger, and may this user read it?"
         ) from error

@@ -78,6 +78,7 @@ class State:
         self._client = open_client(url, timeout_s=deadline_s)
         self._observe = self._client.register_script(_SCRIPT)
         self._deadline_s = deadline_s
+        self._turns = asyncio.Semaphore(MAX_CONNECTIONS)
         self._pause_s = pause_s
         self._retry_at: float | None = None
         self._failure = ""
@@ -100,6 +101,14 @@ class State:
             return Observed(_NO_NUMBER)
         if not _CALLER.fullmatch(caller):
             return Observed(missing="the caller's number is not a key: only digits after a plus sign are")
+        # In turns, each with its own deadline: the queue of a flood of calls is not the store's fault, and
+        # must not make it look dead, or who calls behind three hundred others passes the block list.
+        async with self._turns:
+            return await self._in_turn(caller, did, call_id, count=count, at=at)
+
+    async def _in_turn(
+        self, caller: str, did: str, call_id: str, *, count: bool, at: float | None
+    ) -> Observed:
         if self._left_alone():
             return Observed(missing=self._failure)
         try:

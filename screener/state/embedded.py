@@ -109,6 +109,7 @@ class EmbeddedServer:
         written, another server still serves it, or the data cannot be loaded.
         """
         server_binary()
+        place.refuse_as_root(self._directory)
         self._socket = place.prepared(self._directory)
         self._lock = await place.locked(self._directory, self._lock_wait_s)
         self._stopping.clear()

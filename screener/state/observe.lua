@@ -87,7 +87,7 @@ local function ask_record(known)
   for i, window in ipairs(WINDOWS) do
     local at, size = 3 * i, window[2]
     local bucket = math.floor(now / size)
-    if bucket > record[at] then
+    if bucket ~= record[at] then
       record[at + 2] = bucket == record[at] + 1 and record[at + 1] or 0
       record[at + 1] = 0
       record[at] = bucket

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import pwd
 import stat
 import tempfile
 import time
@@ -29,6 +30,21 @@ _MAX_LOG_BYTES = 1_000_000
 
 class DirectoryBusy(StateUnavailable):
     """Another server holds the lock of the directory."""
+
+
+def refuse_as_root(directory: Path) -> None:
+    """Raise StateUnavailable where root would make files that the owner of the directory could not use."""
+    there = next((place for place in (directory, *directory.parents) if place.exists()), directory)
+    if os.geteuid() != 0 or (uid := there.stat().st_uid) == 0:
+        return
+    try:
+        owner = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        owner = f"#{uid}"
+    raise StateUnavailable(
+        f"{quoted(there)} belongs to {owner}, whose service could not use what root makes there: "
+        f"run this as that user (sudo -u {owner} …)"
+    )
 
 
 def prepared(directory: Path) -> Path:

@@ -26,6 +26,7 @@ MAX_REASON = 200
 MAX_NAME = 64
 MAX_LINE = 2000
 
+_FORMULA = ("=", "+", "-", "@", "'")
 _DELIMITERS = ",;\t"
 _KINDS = {kind[0]: kind for kind in get_args(ListKind)}
 
@@ -47,7 +48,7 @@ class Row:
         """The row with what it left open, from the list it is read for and a row that stands for all."""
         return replace(
             self,
-            kind=self.kind if self.names_kind or kind is None else kind,
+            kind=self.kind if self.names_kind else kind or like.kind,
             reason=self.reason or like.reason,
             source=self.source or like.source,
             by=self.by or like.by,
@@ -131,9 +132,19 @@ def row_of(entry: Entry) -> str:
     """One line of CSV, without its end."""
     line = io.StringIO()
     until = "" if entry.expires_at is None else _iso(entry.expires_at)
-    cells = (entry.kind, entry.pattern, entry.reason, entry.source, entry.by, _iso(entry.added_at), until)
+    texts = map(_unformulated, (entry.reason, entry.source, entry.by))
+    cells = (entry.kind, entry.pattern, *texts, _iso(entry.added_at), until)
     csv.writer(line, lineterminator="").writerow(cells)
     return line.getvalue()
+
+
+def _unformulated(text: str) -> str:
+    """A text that no spreadsheet takes for a formula; `_formulated` gives it back."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _formulated(text: str) -> str:
+    return text[1:] if text[:1] == "'" and text[1:].startswith(_FORMULA) else text
 
 
 def _cells(text: str) -> list[str]:
@@ -156,9 +167,9 @@ def _row(cells: dict[str, str]) -> Row:
         cells.get("number", ""),
         cast("ListKind", kind or "block"),
         names_kind=bool(kind),
-        reason=cells.get("reason", ""),
-        source=cells.get("source", ""),
-        by=cells.get("by", ""),
+        reason=_formulated(cells.get("reason", "")),
+        source=_formulated(cells.get("source", "")),
+        by=_formulated(cells.get("by", "")),
         added_at=_unix_time(cells.get("added", "")),
         expires_at=_unix_time(cells.get("expires", "")),
     )

@@ -54,3 +54,13 @@ async def test_asterisk__reloads_in_mid_decision__verdict_arrives_as_usual() -> 
                 assert not waiting.done()
             assert (await waiting)["Missed"] == "", command
             assert (await house.ended(number=number)).verdict["action"] == "allow"
+
+
+async def test_asterisk__still_loading__heartbeat_is_refused_for_now() -> None:
+    async with House.open(screener=False) as house, Ear.open(house.pbx) as ear:
+        await house.pbx.cli("module unload func_global.so")
+        await house.service.spawn()
+        await house.service.logged("no connection to Asterisk")
+        await house.pbx.cli("module load func_global.so")
+        await house.service.connected(AGAIN_S)
+        assert (await reaches_us(house, ear, AT_ONCE_S))["Missed"] == ""

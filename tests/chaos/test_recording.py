@@ -13,6 +13,7 @@ from tests.pbx.faults import (
     AGAIN_S,
     AT_ONCE_S,
     Ear,
+    Line,
     brief,
     fill,
     reaches_us,
@@ -114,7 +115,9 @@ async def test_recordings__cannot_be_written__caller_hears_the_voicemail_and_an_
         await house.hears(call, "greeting")
         call.hangup()
         end = await ear.ended(number)
-        await house.service.logged("a recording was refused", ALARM_S, call_id=end["Uniqueid"], level="error")
+        await house.service.logged(
+            "a recording cannot be filed", ALARM_S, call_id=end["Uniqueid"], level="error"
+        )
         assert (await house.ended(number=number)).verdict["action"] == "voicemail"
 
 
@@ -161,8 +164,30 @@ async def test_screener__killed_during_a_voicemail__recording_is_filed_at_the_ne
         await house.service.start()
         record = await filed(house, end["Uniqueid"])
         assert record.call["number"] == number
+        assert record.disposition == "recorded"
         leg = caller_leg(record)
         assert leg["complete"]
         assert str(leg["path"]).startswith(unquote(end["Recording"]))
         assert tone_s(str(leg["path"])) >= TONE_LEFT_S
         await screened_again(house, ear, AGAIN_S)
+
+
+async def test_line__cut_when_a_recorded_caller_hangs_up__recording_is_filed_on_reconnect() -> None:
+    async with House.open(screener=False) as house, Ear.open(house.pbx) as ear, Line.open(house.pbx) as line:
+        house.service.settings["ami"]["port"] = line.port
+        await house.service.start()
+        brief(house.pbx, "notice")
+        await block_robots(house)
+        call = await house.call(number := somebody(ROBOTS))
+        await house.hears(call, "greeting")
+        line.hold()
+        await call.say(sound.tone(TONE_S))
+        call.hangup()
+        end = await ear.ended(number)
+        line.cut()
+        line.release()
+        record = await filed(house, end["Uniqueid"])
+        assert record.disposition == "recorded"
+        assert tone_s(str(caller_leg(record)["path"])) >= TONE_LEFT_S
+        # The call is dated when it was, not when it was found.
+        assert (record.rows[-1].at - record.at).total_seconds() < 60

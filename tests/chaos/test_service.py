@@ -8,6 +8,7 @@ import json
 import signal
 from typing import Any
 
+from screener.call import CONTRACT_VERSION
 from tests.pbx import sound
 from tests.pbx.faults import (
     AGAIN_S,
@@ -129,7 +130,7 @@ async def test_screener__whose_log_nobody_reads__screens_on() -> None:
         pipe: Any = house.service.process._transport.get_pipe_transport(1)  # type: ignore[union-attr]
         pipe.pause_reading()
         fcntl.fcntl(pipe.get_extra_info("pipe"), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        nonsense = {"UserEvent": "ScreenerAsk", "Version": "none", "Uniqueid": "x" * 200}
+        nonsense = {"UserEvent": "ScreenerAsk", "Version": CONTRACT_VERSION, "Stage": "x" * 200}
         for _ in range(4 * PIPE_BYTES // len(json.dumps(nonsense))):
             ear.send("UserEvent", **nonsense)
         for _ in range(4):

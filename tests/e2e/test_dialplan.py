@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -28,6 +29,8 @@ exten => 902,1,Set(CHANNEL(hangup_handler_push)=screener-end,s,1)
 CHALLENGE, VOICEMAIL = "901", "902"
 ALL = ("notice", "greeting", "press", "again", "thanks", "goodbye")
 DEADLINE_MS, LOADED_MS = 1500, 800
+PATIENT = "SCREENER_DEADLINE_MS=8000"
+"""Where a test is not about time, a busy machine may take its own."""
 
 
 def actions(**globals_: int | str) -> dict[str, str]:
@@ -89,7 +92,7 @@ async def test_screening__same_channel_again__is_not_asked_twice() -> None:
         "exten => 2001,1,Gosub(screener,s,1(${EXTEN}))\n same => n,Gosub(screener,s,1(9999))\n"
         " same => n,GotoIf($[${GOSUB_RETVAL} = allow]?from-trunk,100,2)\n"
     )
-    async with House.open(pbx={"extra": twice}) as house, Ear.open(house.pbx) as ear:
+    async with House.open(pbx={"extra": twice, "globals_": PATIENT}) as house, Ear.open(house.pbx) as ear:
         call = await house.call(FRIEND, to="2001")
         await house.answered()
         call.hangup()
@@ -151,7 +154,7 @@ async def test_wait__caller_holds_down_the_wake_up_key__still_gets_the_screeners
         "exten => 903,1,Answer()\n same => n,Wait(0.5)\n same => n,Gosub(screener,s,1(${EXTEN}))\n"
         " same => n,Dial(PJSIP/phone,30)\n"
     )
-    async with House.open(pbx={"extra": answered_first}) as house:
+    async with House.open(pbx={"extra": answered_first, "globals_": PATIENT}) as house:
         number = FRIEND
         await house.service.command("list", "add", "block", number, "--reason", "robocalls")
         call = await house.call(number, to="903")
@@ -163,6 +166,34 @@ async def test_wait__caller_holds_down_the_wake_up_key__still_gets_the_screeners
         record = await house.ended()
         assert (record.end["action"], record.end["missed"]) == ("voicemail", "")
         assert house.silent
+
+
+async def test_wait__asterisk_cannot_press_the_wake_up_key__the_verdict_counts_at_the_deadline() -> None:
+    async with House.open() as house:
+        await house.pbx.cli("module unload app_senddtmf.so")
+        call = await house.withheld()
+        await hears(call, "press")
+        call.hangup()
+        record = await house.ended()
+        assert (record.setup["action"], record.end["action"], record.end["missed"]) == (
+            "challenge",
+            "challenge",
+            "",
+        )
+        assert record.end["delay_ms"] >= 499
+
+
+async def test_verdict__its_action_is_not_in_the_dialplan__the_call_rings() -> None:
+    async with House.open(pbx={"globals_": PATIENT}) as house:
+        await house.pbx.cli("dialplan remove context screener-action-challenge")
+        call = await house.withheld()
+        await house.answered()
+        await asyncio.wait_for(call.answered.wait(), 5)
+        call.hangup()
+        record = await house.ended()
+        assert (record.setup["action"], record.end["action"]) == ("challenge", "allow")
+        assert record.disposition == "answered"
+        assert "no action challenge in the dialplan: letting the call through" in house.pbx.log()
 
 
 # ---------------------------------------------------------------- the voicemail
@@ -277,3 +308,32 @@ async def test_prompts__no_language_chosen__is_the_channels_own() -> None:
         call = await house.call(to=CHALLENGE)
         await hears(call, "press", "zh")
         call.hangup()
+
+
+async def test_challenge__caller_presses_the_wake_up_key_for_ever__fails_as_any_wrong_key() -> None:
+    async with House.open() as house:
+        call = await house.withheld()
+        for _ in range(3):  # the first may be a late wake-up of the screener's own
+            heard = len(call.rtp.heard)
+            await house.hears_key(call, after=max(0, heard - 1))
+            call.press("D")
+        await hears(call, "notice")
+        call.hangup()
+        record = await house.ended()
+        assert record.end["challenge"] == "failed"
+
+
+async def test_dialplan__of_another_version__callers_do_not_go_on_waiting() -> None:
+    async with House.open(screener=False) as house:
+        main = house.pbx.directory / "etc/screener/screener.conf"
+        main.write_text(main.read_text().replace("Version: 1", "Version: 2"))
+        await house.pbx.cli("dialplan reload")
+        await house.service.start()
+        call = await house.call()
+        await house.answered()
+        call.hangup()
+        await house.service.logged("calls ring unscreened")
+        placed = time.monotonic()
+        await house.call()
+        await house.rings()
+        assert time.monotonic() - placed < DEADLINE_MS / 1000

@@ -46,12 +46,8 @@ SCREENER_SPOOL={spool}/screener
 {globals}
 
 [from-trunk]
-exten => _X.,1,Gosub(screener,s,1(${{EXTEN}}))
+exten => _[+0-9].,1,ExecIf(${{DIALPLAN_EXISTS(screener,s,1)}}?Gosub(screener,s,1(${{EXTEN}})))
  same => n,Dial(PJSIP/phone,30)
- same => n,Hangup()
-; Bare ends for measurements: no telephone, the call is answered and over.
-exten => _b.,1,Gosub(screener,s,1(${{EXTEN:1}}))
- same => n,Answer()
  same => n,Hangup()
 {extra}
 """

@@ -91,8 +91,8 @@ class House:
         return self.phone.incoming.empty()
 
     async def hears(self, call: Dialog, prompt: str, within: float = 20, *, after: int = 0) -> None:
-        """Wait until the caller hears one of the prompts (a piece one second into it)."""
-        await call.hear({prompt: sound.ulaw(sound.prompt(prompt)[8000:8480])}, within, after=after)
+        """Wait until the caller hears one of the prompts (a telling piece of its first 1.2 s)."""
+        await call.hear({prompt: sound.piece(sound.prompt(prompt))}, within, after=after)
 
     async def hears_key(self, call: Dialog, within: float = 20, *, after: int = 0) -> str:
         """Wait until the caller hears which key to press."""

@@ -43,15 +43,17 @@ def prompt(name: str, language: str = "en") -> array[int]:
     return read_wav(CACHE / "sounds" / language / "screener" / f"{name}.wav")
 
 
+def piece(sound: array[int]) -> bytes:
+    """The loudest 60 ms of a sound's first 1.2 s, as they arrive on the line: silence tells nothing."""
+    start = sound[: int(1.2 * RATE)]
+    loudest = max(range(0, len(start) - 480, 80), key=lambda at: sum(map(abs, start[at : at + 480])))
+    return ulaw(start[loudest : loudest + 480])
+
+
 @functools.cache
 def keys(language: str = "en") -> dict[str, bytes]:
     """A telling 60 ms of each spoken digit, as it arrives on the line."""
-    pieces = {}
-    for digit in "0123456789":
-        sound = prompt(f"digit-{digit}", language)
-        middle = max(range(0, len(sound) - 480, 80), key=lambda at: sum(map(abs, sound[at : at + 480])))
-        pieces[digit] = ulaw(sound[middle : middle + 480])
-    return pieces
+    return {digit: piece(prompt(f"digit-{digit}", language)) for digit in "0123456789"}
 
 
 @functools.cache

@@ -10,12 +10,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from screener import ami
+from screener.ami.wire import Connection, Wire
 from screener.call import Call, Ending
 
 AT = datetime(2025, 3, 1, tzinfo=UTC)
 FREE = ("Number", "Name", "Did", "Asserted", "Diversion", "Attestation", "Agent")
-UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~")
+UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!~*'()")
+NO_PARENTHESES = str.maketrans("", "", "()")
 HOSTILE = st.sampled_from(
     [
         "Bob,Channel: PJSIP/evil",
@@ -25,6 +26,8 @@ HOSTILE = st.sampled_from(
         "$[1/0]",
         'a" <sip:1@2>',
         "),Stage: challenge",
+        "x(",
+        "[x",
         "\0",
         "\u202e\ufeff",
         "１３９",
@@ -35,13 +38,24 @@ ANYTHING = st.one_of(st.text(st.characters(exclude_categories=["Cs"])), HOSTILE)
 
 
 def uriencode(value: bytes) -> str:
-    """Asterisk's URIENCODE (ast_uri_http): percent and two hexadecimal digits for all but these."""
+    """Asterisk's URIENCODE: percent and two hexadecimal digits for all but these."""
     return "".join(chr(byte) if byte in UNRESERVED else f"%{byte:02X}" for byte in value)
 
 
+def as_sent(value: bytes) -> str:
+    """What the dialplan sends: URIENCODE after REPLACE has left the parentheses out."""
+    return uriencode(value.translate(None, b"()"))
+
+
 def as_user_event(name: str, fields: dict[str, str]) -> bytes:
-    """What UserEvent() makes of its arguments: it cuts them at commas, each is a header."""
-    arguments = ",".join([name, *(f"{key}: {value}" for key, value in fields.items())]).split(",")
+    """What UserEvent() makes of its arguments: it cuts them at commas, outside of parentheses."""
+    arguments, depth = [""], 0
+    for char in ",".join([name, *(f"{key}: {value}" for key, value in fields.items())]):
+        depth = max(0, depth + (char in "([") - (char in ")]"))
+        if char == "," and not depth:
+            arguments.append("")
+        else:
+            arguments[-1] += char
     head = f"Event: UserEvent\r\nPrivilege: user,all\r\nUserEvent: {arguments[0]}\r\n"
     channel = "Channel: PJSIP/trunk-00000007\r\nUniqueid: 1740830400.7\r\n"
     return (head + channel + "\r\n".join(arguments[1:]) + "\r\n\r\n").encode()
@@ -50,7 +64,7 @@ def as_user_event(name: str, fields: dict[str, str]) -> bytes:
 async def received(raw: bytes) -> list[Any]:
     """The events that the client makes of these bytes."""
     events: list[Any] = []
-    protocol = ami._Protocol(ami._Manager(events.append))
+    protocol = Wire(Connection(events.append))
     protocol.connection_made(asyncio.Transport())
     protocol.data_received(raw)
     return events
@@ -60,7 +74,7 @@ async def received(raw: bytes) -> list[Any]:
 @given(st.fixed_dictionaries(dict.fromkeys(FREE, ANYTHING)))
 def test_call__any_text_in_any_field__arrives_as_written_and_forges_nothing(texts: dict[str, str]) -> None:
     fixed = {"Version": "1", "Stage": "setup", "Deadline": "500", "Asked": "1740830400123456"}
-    free = {key: uriencode(text.encode()) for key, text in texts.items()}
+    free = {key: as_sent(text.encode()) for key, text in texts.items()}
     [event] = asyncio.run(received(as_user_event("ScreenerAsk", fixed | free | {"Challenge": ""})))
     call = Call.from_event(event, AT)
     assert (call.id, call.channel, call.stage, call.deadline_ms) == (
@@ -70,7 +84,7 @@ def test_call__any_text_in_any_field__arrives_as_written_and_forges_nothing(text
         500,
     )
     read = (call.number, call.name, call.did, call.asserted, call.diversion, call.attestation, call.agent)
-    assert read == tuple(texts[key] for key in FREE)
+    assert read == tuple(texts[key].translate(NO_PARENTHESES) for key in FREE)
 
 
 @given(st.binary(max_size=60), st.integers(0, 60))
@@ -80,19 +94,20 @@ def test_call__any_bytes_cut_anywhere__are_text(value: bytes, length: int) -> No
         "Stage": "setup",
         "Deadline": "500",
         "Asked": "1",
-        "Name": uriencode(value[:length]),
+        "Name": as_sent(value[:length]),
     }
     [event] = asyncio.run(received(as_user_event("ScreenerAsk", fields)))
-    assert Call.from_event(event, AT).name == value[:length].decode("utf-8", "replace")
+    assert Call.from_event(event, AT).name == value[:length].translate(None, b"()").decode("utf-8", "replace")
 
 
 @given(ANYTHING, ANYTHING, ANYTHING)
 def test_ending__any_text__arrives_as_written(number: str, did: str, recording: str) -> None:
     free = {"Did": did, "Number": number, "Recording": recording}
-    fields = {"Version": "1", **{key: uriencode(text.encode()) for key, text in free.items()}}
+    fields = {"Version": "1", **{key: as_sent(text.encode()) for key, text in free.items()}}
     [event] = asyncio.run(received(as_user_event("ScreenerEnd", fields | {"Action": "allow"})))
     ending = Ending.from_event(event, AT)
-    assert (ending.did, ending.number, ending.recording, ending.action) == (did, number, recording, "allow")
+    expected = [text.translate(NO_PARENTHESES) for text in free.values()]
+    assert [ending.did, ending.number, ending.recording, ending.action] == [*expected, "allow"]
 
 
 @settings(max_examples=300)

@@ -18,7 +18,8 @@ from panoramisk import Manager
 from structlog.testing import capture_logs
 
 from screener import ami as door
-from screener.ami import Account, Ami, action
+from screener.ami import Account, Ami
+from screener.ami.wire import MESSAGE_BYTES, Connection, Wire, action
 from screener.call import Call, Stage
 from screener.errors import AmiError, AmiLoginRefused, UnsafeValue
 from screener.verdict import Action, Verdict
@@ -260,8 +261,8 @@ async def test_event__character_split_over_two_packets__arrives_whole(
 async def fed(chunks: list[bytes]) -> list[dict[str, Any]]:
     """What the client makes of a stream that arrives in these pieces."""
     seen: list[dict[str, Any]] = []
-    manager = door._Manager(lambda event: seen.append(dict(event)))
-    protocol = door._Protocol(manager)
+    manager = Connection(lambda event: seen.append(dict(event)))
+    protocol = Wire(manager)
     protocol.connection_made(asyncio.Transport())
     for chunk in chunks:
         protocol.data_received(chunk)
@@ -335,7 +336,7 @@ async def test_stream__garbage__costs_nothing(garbage: bytes) -> None:
 async def test_stream__a_megabyte_without_an_end__is_cut_off_and_reconnected() -> None:
     async with connected() as (peer, one):
         with capture_logs() as logs:
-            peer.line.send(b"Event: UserEvent\r\nName: " + b"x" * (door.MESSAGE_BYTES + 4096))
+            peer.line.send(b"Event: UserEvent\r\nName: " + b"x" * (MESSAGE_BYTES + 4096))
             await peer.connected(2)
             await asyncio.wait_for(peer.lines[0].closed.wait(), WITHIN_S)
         assert "message without an end" in str(logs)

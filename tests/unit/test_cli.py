@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from screener import dialplan
 from screener.cli import main
 from screener.ledger import Ledger, Row
 
@@ -139,6 +142,15 @@ def test_list__a_life_of_an_entry__is_found_exported_and_gone(
     assert "BLOCKLISTED" in run("explain", "017712345678").out
 
 
+def test_list_import__for_the_allow_list__friends_are_not_blocked(
+    run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    file = tmp_path / "friends.txt"
+    file.write_text("+8613912345678\n")
+    assert run("list", "import", str(file), "--kind", "allow").code == 0
+    assert run("list", "find", "+8613912345678").out.splitlines()[1].startswith("allow")
+
+
 def test_list_import__bad_rows__are_told_with_their_line_and_skipped(
     run: Callable[..., Ended], tmp_path: Path
 ) -> None:
@@ -169,14 +181,31 @@ def test_calls__of_a_hostile_caller__prints_no_control_character(
 def test_check__dialplan_without_an_action__names_the_file(
     run: Callable[..., Ended], tmp_path: Path, missing: str
 ) -> None:
-    from shutil import copytree  # noqa: PLC0415 - of this test alone
-
-    from screener.dialplan import shipped_dir  # noqa: PLC0415
-
-    copytree(shipped_dir(), tmp_path / "plan")
+    shutil.copytree(dialplan.shipped_dir(), tmp_path / "plan")
     (tmp_path / "plan/actions" / missing).unlink()
     (tmp_path / "plan/actions/tarpit.conf").write_text("[screener-action-tarpit]\n")
     ended = run("check", "--dialplan", str(tmp_path / "plan"))
     assert ended.code == 2
     assert f"actions/{missing}:1:1" in ended.err
     assert "tarpit" in ended.err
+
+
+def test_check__dialplan_of_another_version__says_so(run: Callable[..., Ended], tmp_path: Path) -> None:
+    shutil.copytree(dialplan.shipped_dir(), tmp_path / "plan")
+    main = tmp_path / "plan/screener.conf"
+    main.write_text(main.read_text().replace("Version: 1", "Version: 0"))
+    ended = run("check", "--dialplan", str(tmp_path / "plan"))
+    assert ended.code == 2
+    assert "version" in ended.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what the service's user could not use")
+def test_list__as_root_in_the_directory_of_the_service__is_told_whose_command_it_is(
+    run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    (tmp_path / "s").mkdir()
+    os.chown(tmp_path / "s", 65534, -1)
+    ended = run("list", "add", "block", "17712345678")
+    assert ended.code == 5
+    assert "sudo -u nobody" in ended.err
+    assert not list((tmp_path / "s").iterdir())

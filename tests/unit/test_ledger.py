@@ -48,7 +48,7 @@ def path(tmp_path: Path) -> Path:
 
 
 async def test_calls__rows_of_a_whole_call__fold_into_one_record(path: Path) -> None:
-    end = {"disposition": "recorded", "talk_s": 12.5, "delay_ms": 1.2, "hangup_cause": 16}
+    end = {"disposition": "recorded", "talk_s": 12.5, "delay_ms": 1.2, "cause": 16}
     with Ledger.open(path) as ledger:
         ledger.append(Row("1.7", "setup", NOON, asked(action=Action.CHALLENGE)))
         ledger.append(
@@ -57,7 +57,8 @@ async def test_calls__rows_of_a_whole_call__fold_into_one_record(path: Path) -> 
         ledger.append(Row("1.7", "weather", NOON, {"of a later version": True}))
         ledger.append(Row("1.7", "recording", NOON, {"path": "/rec/1.7-caller.wav", "complete": False}))
         ledger.append(Row("1.7", "recording", NOON, {"path": "/rec/1.7-mix.wav", "complete": True}))
-        ledger.append(Row("1.7", "recording", NOON, {"path": "/rec/1.7-caller.wav", "complete": True}))
+        closed = {"path": "/rec/1.7-caller.wav", "complete": True, "bytes": 44}
+        ledger.append(Row("1.7", "recording", NOON, closed))
         ledger.append(Row("1.7", "end", NOON + timedelta(seconds=30), end))
         await ledger.flush()
     (record,) = calls(path)
@@ -69,11 +70,11 @@ async def test_calls__rows_of_a_whole_call__fold_into_one_record(path: Path) -> 
     assert record.missing == ["list.block"]
     assert (record.end, record.disposition) == (end, "recorded")
     assert record.recordings == [
-        {"path": "/rec/1.7-caller.wav", "complete": True},
+        {"path": "/rec/1.7-caller.wav", "complete": True, "bytes": 44},
         {"path": "/rec/1.7-mix.wav", "complete": True},
     ]
     assert [row.kind for row in record.rows][:3] == ["setup", "challenge", "weather"]
-    assert filed(path) == {"1.7-caller.wav", "1.7-mix.wav"}
+    assert filed(path) == {"1.7-caller.wav": 44, "1.7-mix.wav": -1}
 
 
 async def test_calls__several_calls__newest_first_filtered_and_limited(path: Path) -> None:

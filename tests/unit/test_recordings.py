@@ -234,10 +234,13 @@ def test_adopt__recordings_the_ledger_does_not_know__are_given_as_stems_oldest_f
         "old/1.1-caller.wav",
     ):
         write(root / name, b"")
+    size = (root / "2025-03-01/1.8-caller.wav").stat().st_size
     (root / "2025-03-01" / "2.0-mix.wav").symlink_to("/etc/passwd")
     (root / "2025-03-03").symlink_to(root / "2025-03-01")
     (root / "2025-03-04").write_bytes(b"")
-    known = {"1.8-caller.wav", "1.8-mix.wav", "1.9-caller.wav"}
+    known = {"1.8-caller.wav": size, "1.8-mix.wav": size, "1.9-caller.wav": size}
+    # It was filed while it was still being made.
+    known |= {"1.5-caller.wav": size - 1}
     found = adopt(root, known)
     assert found == [
         root / "2025-03-01" / "1.9",
@@ -250,9 +253,14 @@ def test_adopt__recordings_the_ledger_does_not_know__are_given_as_stems_oldest_f
 def test_adopt__a_root_that_is_no_directory__says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ScreenerError, match="cannot be looked through"):
-        adopt(tmp_path / "file", set())
+        adopt(tmp_path / "file", {})
 
 
 def test_free_bytes__root_not_made_yet__is_that_of_its_file_system(tmp_path: Path) -> None:
     status = os.statvfs(tmp_path)
     assert free_bytes(tmp_path / "not" / "yet") == pytest.approx(status.f_bavail * status.f_frsize, rel=0.05)
+
+
+def test_free_bytes__path_that_no_file_system_takes__says_so() -> None:
+    with pytest.raises(ScreenerError, match="unknown"):
+        free_bytes(Path("/" + "x" * 300))

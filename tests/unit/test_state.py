@@ -364,3 +364,20 @@ def test_state__url_that_is_none__is_a_configuration_error_without_the_password(
     with pytest.raises(ConfigError, match=r"redis\.url") as caught:
         State(url)
     assert "secret" not in str(caught.value)
+
+
+async def test_observe__clock_was_ahead_and_is_put_right__counters_begin_anew(state: State) -> None:
+    await state.observe(CALLER, "100", "1.1", at=NOON + 10 * 365 * 86400)
+    for day in range(1, 4):
+        facts = (await state.observe(CALLER, "100", f"1.{day + 1}", at=NOON + day * 86400)).facts
+        assert facts["caller.calls_1m"] == 1
+
+
+async def test_observe__hundreds_at_once__the_flood_does_not_look_like_a_dead_store(
+    state: State, store_url: str
+) -> None:
+    lists = Lists(store_url, "CN")
+    await lists.add(Row(CALLER, "block"))
+    await lists.close()
+    seen = await asyncio.gather(*(state.observe(CALLER, "100", f"2.{n}") for n in range(600)))
+    assert all(one.facts.get("list.block") for one in seen)

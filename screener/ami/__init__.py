@@ -3,7 +3,7 @@
 panoramisk parses messages and matches responses to actions. What it does around that is
 replaced here, because it would cost calls: it re-sends actions after a reconnect, lets one
 failing callback end the connection, waits for ever, retries a refused login in silence, and
-loses characters that a packet boundary splits. So: one `_Manager` per connection, never
+loses characters that a packet boundary splits. So: one `Connection` per connection, never
 reused; a supervisor that reconnects; a deadline for every action; nothing sent twice.
 """
 
@@ -13,22 +13,21 @@ import asyncio
 import contextlib
 import math
 import random
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from panoramisk import Manager
-from panoramisk.actions import Action
-from panoramisk.ami_protocol import AMIProtocol
-from panoramisk.message import Message
 
+from screener.ami.wire import Connection, Wire, action
 from screener.call import HEARTBEAT_VARIABLE, VERDICT_VARIABLE, WAKE_DIGIT, Call
 from screener.errors import AmiError, AmiLoginRefused, UnsafeValue
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
+
+    from panoramisk.actions import Action
+    from panoramisk.message import Message
 
     from screener.verdict import Verdict
 
@@ -39,12 +38,10 @@ ACTION_S = 2.0
 """How long any action may take. A ping that takes longer means a half-open connection."""
 HEARTBEAT_S = 1.0
 """The dialplan stops asking after three missed beats."""
+PRECISE_S = 0.1
+"""A pong within this time tells Asterisk's clock well enough to know whether an answer is late."""
 PAUSE_S = (0.2, 10.0)
 """First and longest pause between attempts to connect."""
-MESSAGE_BYTES = 1 << 20
-"""A message longer than this is not from Asterisk."""
-UNSAFE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-"""ASCII's control characters, and halves of characters, which cannot be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +54,6 @@ class Account:
     secret: str = field(repr=False)
 
 
-def action(name: str, **headers: str) -> Action:
-    """Build an action; a control character in any value would end the header and start another."""
-    for key, value in headers.items():
-        if UNSAFE.search(value):
-            shown = "" if key == "Secret" else f": {value[:80]!r}"
-            msg = f"{name}: the value of {key} holds a control character{shown}"
-            raise UnsafeValue(msg)
-    # Exactly one response is expected; left to guess, panoramisk fails on "successfully queued".
-    return Action({"Action": name, **headers}, as_list=False)
-
-
 class Ami:
     """A connection to one Asterisk that is kept up for as long as `run` runs."""
 
@@ -76,17 +62,20 @@ class Ami:
         self.address = f"{account.host}:{account.port}"
         self._account, self._tls = account, tls
         self._server_name = (server_name or account.host) if tls else None
-        self._manager: _Manager | None = None
+        self._manager: Connection | None = None
         self._clock_offset: float | None = None
         self._leaving = False
         self.ready = asyncio.Event()
         """Set while Asterisk has a fresh heartbeat, that is while calls are being screened."""
 
-    async def run(self, on_event: Callable[[Mapping[str, object]], None]) -> None:
+    async def run(
+        self, on_event: Callable[[Mapping[str, object]], None], on_ready: Callable[[], None] = lambda: None
+    ) -> None:
         """Stay connected until cancelled; raises AmiLoginRefused if the first login is refused.
 
         UnsafeValue comes out too: an account with a control character can never log in.
         `on_event` gets each UserEvent as a mapping; what it raises is logged and goes no further.
+        `on_ready` is called whenever calls begin to be screened, at first and after each gap.
         """
         pause, welcomed = PAUSE_S[0], False
         while True:
@@ -97,6 +86,7 @@ class Ami:
                         if not self.ready.is_set():
                             log.info("connected to Asterisk, calls are screened", ami=self.address)
                             self.ready.set()
+                            on_ready()
                         pause, welcomed = PAUSE_S[0], True
             except AmiLoginRefused as error:
                 if not welcomed:
@@ -169,10 +159,10 @@ class Ami:
 
     async def _connect(self, on_event: Callable[[Mapping[str, object]], None]) -> None:
         loop = asyncio.get_running_loop()
-        manager = _Manager(on_event)
+        manager = Connection(on_event)
         async with asyncio.timeout(CONNECT_S):
             transport, protocol = await loop.create_connection(
-                lambda: _Protocol(manager),
+                lambda: Wire(manager),
                 self._account.host,
                 self._account.port,
                 ssl=self._tls,
@@ -183,14 +173,11 @@ class Ami:
         response = await self.act(
             "Login", Username=self._account.username, Secret=self._account.secret, Events="on"
         )
-        if not response.success:
-            _raise_if_stopping(response)
-            msg = (
-                f"{self.address} refused the account {self._account.username!r}: "
-                f"{response.message or 'no reason given'}. Compare ami.username and ami.secret with "
-                "manager.conf, and its deny and permit lines with our address"
-            )
-            raise AmiLoginRefused(msg)
+        _granted(
+            response,
+            f"{self.address} refused the account {self._account.username!r}",
+            "Compare ami.username and ami.secret with manager.conf, and our address with its permit lines",
+        )
 
     async def _beats(self) -> Any:  # noqa: ANN401 - an async generator of nothing
         """Beat until the line is lost: one yield per heartbeat that Asterisk has taken.
@@ -204,10 +191,12 @@ class Ami:
         while True:
             sent = loop.time()
             pong = await self.act("Ping")
-            _raise_if_stopping(pong)
+            _granted(pong, f"{self.address} refused a ping", "Any account may ping: is this Asterisk?")
             stamp = _stamp(pong)
-            if self._clock_offset is None or loop.time() - sent < 0.1:  # noqa: PLR2004 - a slow pong is imprecise
-                self._clock_offset = stamp - loop.time()
+            # A slow pong is imprecise, so the old offset stands unless it must be wrong: a clock was set.
+            offset, trip = stamp - loop.time(), loop.time() - sent
+            if self._clock_offset is None or trip < PRECISE_S or abs(offset - self._clock_offset) > trip:
+                self._clock_offset = offset
             await self._set_heartbeat(stamp)
             yield
             with contextlib.suppress(TimeoutError):
@@ -219,26 +208,27 @@ class Ami:
     async def _set_heartbeat(self, stamp: float) -> None:
         beat = 0 if self._leaving else int(stamp)
         taken = await self.act("Setvar", Variable=f"GLOBAL({HEARTBEAT_VARIABLE})", Value=str(beat))
-        if not taken.success:
-            _raise_if_stopping(taken)
-            msg = (
-                f"{self.address} does not let the account {self._account.username!r} set variables: "
-                f"{taken.message}. It needs `write = call` in manager.conf"
-            )
-            raise AmiLoginRefused(msg)
+        _granted(
+            taken,
+            f"{self.address} does not let the account {self._account.username!r} set variables",
+            "It needs `write = call` in manager.conf",
+        )
 
     def _drop(self) -> None:
         if self._manager is not None:
             self._manager.protocol.abort()
-        self._manager, self._clock_offset = None, None
+        self._manager = None
         self.ready.clear()
 
 
-def _raise_if_stopping(response: Message) -> None:
-    """An Asterisk on its way down refuses everything; that is no fault of the account."""
-    if "shutting down" in response.message:
-        msg = "Asterisk is shutting down"
-        raise AmiError(msg)
+def _granted(response: Message, refusal: str, advice: str) -> None:
+    """Raise AmiLoginRefused if the account lacks a right, AmiError if Asterisk is starting or stopping."""
+    if response.success:
+        return
+    reason = response.message or "no reason given"
+    if "uthentication" in reason or "ermission" in reason:
+        raise AmiLoginRefused(f"{refusal}: {reason}. {advice}")
+    raise AmiError(f"Asterisk is not ready: {reason}")
 
 
 def _stamp(pong: Message) -> float:
@@ -251,90 +241,3 @@ def _stamp(pong: Message) -> float:
         msg = f"the answer to a ping holds no time of day: {pong.timestamp!r}"
         raise AmiError(msg)
     return stamp
-
-
-class _Manager(Manager):  # type: ignore[misc]  # panoramisk has no types
-    """panoramisk's manager for the life of one connection: it neither reconnects nor logs in."""
-
-    def __init__(self, on_event: Callable[[Mapping[str, object]], None]) -> None:
-        super().__init__(loop=asyncio.get_running_loop())
-        self.lost: asyncio.Future[None] = self.loop.create_future()
-        self._on_event = on_event
-        self.register_event("UserEvent", self._guarded)
-
-    def attach(self, transport: asyncio.Transport, protocol: _Protocol) -> None:
-        made = self.loop.create_future()
-        made.set_result((transport, protocol))
-        self.connection_made(made)
-        self.pinger.cancel()
-
-    def _guarded(self, _manager: Manager, event: Message) -> None:
-        try:
-            self._on_event(event)
-        except Exception:
-            log.exception("an event could not be handled")
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - panoramisk's signature
-        if not self.lost.done():
-            self.lost.set_result(None)
-
-
-class _Protocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
-    """Splits bytes, not text, so that a character cut by a packet stays whole; never re-queues."""
-
-    closed: bool
-    responses: dict[str, Action]
-
-    def __init__(self, manager: _Manager) -> None:
-        self._owner = manager
-        self._buffer = bytearray()
-
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        super().connection_made(transport)
-        self.factory = self._owner
-
-    def send_together(self, actions: tuple[Action, ...]) -> None:
-        for item in actions:
-            self.responses[item.id] = item
-        self.transport.write("".join(map(str, actions)).encode())
-
-    def forget(self, actions: tuple[Action, ...]) -> None:
-        for item in actions:
-            self.responses.pop(item.id, None)
-            item.future.cancel()
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        *messages, rest = self._buffer.split(b"\r\n\r\n")
-        self._buffer = rest
-        if len(rest) > MESSAGE_BYTES:
-            log.error("Asterisk sent a message without an end; reconnecting", bytes=len(rest))
-            self.abort()
-            return
-        for raw in messages:
-            # Other events are dropped as bytes, ten times cheaper than parsed: an account with
-            # more rights than it needs must not slow calls down.
-            if raw.startswith(b"Event: ") and not raw.startswith(b"Event: UserEvent"):
-                continue
-            try:
-                message = Message.from_line(raw.decode("utf-8", "replace").strip())
-                if message is not None:
-                    self.handle_message(message)
-            except Exception:
-                log.exception("a message from Asterisk could not be read", message=bytes(raw[:200]))
-
-    def abort(self) -> None:
-        """End the connection at once, without waiting for a peer that may be dead."""
-        self.transport.abort()
-        self.close()
-        self._owner.connection_lost(None)
-
-    def close(self) -> None:
-        """Fail what is in flight; panoramisk would send it again later."""
-        pending, self.responses = self.responses, {}
-        for item in pending.values():
-            if not item.future.done():
-                item.future.set_exception(AmiError("the connection was lost"))
-        if not self.closed:
-            self.closed = True
-            self.transport.close()

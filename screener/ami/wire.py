@@ -1,0 +1,129 @@
+"""panoramisk's parser and action table, without what it does around them that would cost calls."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING
+
+import structlog
+from panoramisk import Manager
+from panoramisk.actions import Action
+from panoramisk.ami_protocol import AMIProtocol
+from panoramisk.message import Message
+
+from screener.errors import AmiError, UnsafeValue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+log = structlog.get_logger(__name__)
+
+MESSAGE_BYTES = 1 << 20
+"""A message longer than this is not from Asterisk."""
+UNSAFE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""ASCII's control characters, and halves of characters, which cannot be sent."""
+
+
+def action(name: str, **headers: str) -> Action:
+    """Build an action; a control character in any value would end the header and start another."""
+    for key, value in headers.items():
+        if UNSAFE.search(value):
+            shown = "" if key == "Secret" else f": {value[:80]!r}"
+            msg = f"{name}: the value of {key} holds a control character{shown}"
+            raise UnsafeValue(msg)
+    # Exactly one response is expected; left to guess, panoramisk fails on "successfully queued".
+    return Action({"Action": name, **headers}, as_list=False)
+
+
+class Connection(Manager):  # type: ignore[misc]  # panoramisk has no types
+    """panoramisk's manager for the life of one connection: it neither reconnects nor logs in."""
+
+    def __init__(self, on_event: Callable[[Mapping[str, object]], None]) -> None:
+        super().__init__(loop=asyncio.get_running_loop())
+        self.lost: asyncio.Future[None] = self.loop.create_future()
+        self._on_event = on_event
+        self.register_event("UserEvent", self._guarded)
+
+    def attach(self, transport: asyncio.Transport, protocol: Wire) -> None:
+        """Take over a connection that has just been made; panoramisk's own pings are not checked, so none."""
+        made = self.loop.create_future()
+        made.set_result((transport, protocol))
+        self.connection_made(made)
+        self.pinger.cancel()
+
+    def _guarded(self, _manager: Manager, event: Message) -> None:
+        try:
+            self._on_event(event)
+        except Exception:
+            log.exception("an event could not be handled")
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - panoramisk's signature
+        """Tell the supervisor, and nobody else: a new connection has a new manager."""
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+
+class Wire(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
+    """Splits bytes, not text, so that a character cut by a packet stays whole; never re-queues."""
+
+    closed: bool
+    responses: dict[str, Action]
+
+    def __init__(self, manager: Connection) -> None:
+        self._owner = manager
+        self._buffer = bytearray()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Know the owner from the first byte on."""
+        super().connection_made(transport)
+        self.factory = self._owner
+
+    def send_together(self, actions: tuple[Action, ...]) -> None:
+        """Send actions in one write; their futures get the responses."""
+        for item in actions:
+            self.responses[item.id] = item
+        self.transport.write("".join(map(str, actions)).encode())
+
+    def forget(self, actions: tuple[Action, ...]) -> None:
+        """Wait no longer for the responses to these."""
+        for item in actions:
+            self.responses.pop(item.id, None)
+            item.future.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the network gives, in whatever pieces."""
+        self._buffer += data
+        *messages, rest = self._buffer.split(b"\r\n\r\n")
+        self._buffer = rest
+        if len(rest) > MESSAGE_BYTES:
+            log.error("Asterisk sent a message without an end; reconnecting", bytes=len(rest))
+            self.abort()
+            return
+        for raw in messages:
+            # Other events are dropped as bytes, ten times cheaper than parsed: an account with
+            # more rights than it needs must not slow calls down.
+            if raw.startswith(b"Event: ") and not raw.startswith(b"Event: UserEvent"):
+                continue
+            try:
+                message = Message.from_line(raw.decode("utf-8", "replace").strip())
+                if message is not None:
+                    self.handle_message(message)
+            except Exception:
+                log.exception("a message from Asterisk could not be read", message=bytes(raw[:200]))
+
+    def abort(self) -> None:
+        """End the connection at once, without waiting for a peer that may be dead."""
+        self.transport.abort()
+        self.close()
+        self._owner.connection_lost(None)
+
+    def close(self) -> None:
+        """Fail what is in flight; panoramisk would send it again later."""
+        pending, self.responses = self.responses, {}
+        for item in pending.values():
+            if not item.future.done():
+                item.future.set_exception(AmiError("the connection was lost"))
+        if not self.closed:
+            self.closed = True
+            self.transport.close()

@@ -1,0 +1,146 @@
+"""The contract is written down once for people, once for each program: all three say the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from screener import call, dialplan
+from screener.call import Call, Ending, Stage
+from screener.verdict import Action
+
+FOLDER = dialplan.shipped_dir()
+README = (FOLDER / "README.md").read_text("utf-8")
+CONF = {path.name: path.read_text("utf-8") for path in sorted(FOLDER.rglob("*.conf"))}
+PLAN = re.sub(r"^\s*;.*$", "", "\n".join(CONF.values()), flags=re.MULTILINE)
+FROM_ASTERISK = {"Uniqueid", "Channel"}
+OURS = {
+    "stage", "SCREENER_DEADLINE_MS", "asked", "CALLERID(num-pres)", "SCREENER_CHALLENGE", "SCREENER_ACTION",
+    "SCREENER_MISSED", "SCREENER_DELAY_MS", "DIALSTATUS", "ANSWEREDTIME", "CDR(disposition)", "HANGUPCAUSE",
+    "SCREENER_NOTICE_AT",
+}  # fmt: skip
+"""What no stranger can write, and therefore need not be encoded."""
+
+
+def table(heading: str) -> dict[str, list[str]]:
+    """The rows of the table under a heading, by their first cell."""
+    [section] = re.findall(rf"^##+ {re.escape(heading)}$(.*?)(?=^##|\Z)", README, re.MULTILINE | re.DOTALL)
+    lines = re.findall(r"^\| (.*) \|$", section, re.MULTILINE)
+    rows = [[cell.strip() for cell in line.split(" |")] for line in lines]
+    return {row[0].strip("`"): row[1:] for row in rows[2:]}
+
+
+def sent(event: str) -> dict[str, str]:
+    """The headers of a UserEvent in the dialplan and their values."""
+    [line] = re.findall(rf"UserEvent\({event},(.*)\)$", PLAN, re.MULTILINE)
+    headers, depth, start = [], 0, 0
+    for at, char in enumerate(line):
+        depth += (char in "({") - (char in ")}")
+        if char == "," and not depth:
+            headers.append(line[start:at])
+            start = at + 1
+    return dict(header.split(": ", 1) for header in (*headers, line[start:]))
+
+
+class Listener(Mapping[str, object]):
+    """An event that remembers what was read from it."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        self.values_, self.read = values, set[str]()
+
+    def __getitem__(self, key: str) -> object:
+        self.read.add(key)
+        return self.values_[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values_)
+
+    def __len__(self) -> int:
+        return len(self.values_)
+
+
+ASK: tuple[str, str, Callable[..., Any]] = (call.ASK_EVENT, "ScreenerAsk: a question", Call.from_event)
+END: tuple[str, str, Callable[..., Any]] = (call.END_EVENT, "ScreenerEnd: a call is over", Ending.from_event)
+
+
+@pytest.mark.parametrize(("event", "heading", "reader"), [ASK, END])
+def test_event__fields_sent_read_and_documented__are_the_same(
+    event: str, heading: str, reader: Callable[..., Any]
+) -> None:
+    listener = Listener(
+        {"Version": "1", "Uniqueid": "1", "Channel": "x-1", "Stage": "setup", "Asked": "1", "Deadline": "1"}
+    )
+    reader(listener, datetime(2025, 3, 1, tzinfo=UTC))
+    assert heading.startswith(f"{event}:")
+    assert set(table(heading)) == listener.read
+    assert sent(event).keys() | (FROM_ASTERISK & listener.read) == listener.read
+    assert sent(event)["Version"] == call.CONTRACT_VERSION
+    assert f"Version `{call.CONTRACT_VERSION}`" in README
+
+
+@pytest.mark.parametrize("event", [call.ASK_EVENT, call.END_EVENT])
+def test_event__what_a_stranger_can_write__is_cut_without_parentheses_and_encoded(event: str) -> None:
+    for header, value in sent(event).items():
+        if header == "Version":
+            continue
+        if value.startswith("${URIENCODE(") and header != "Recording":
+            assert re.fullmatch(r"\$\{URIENCODE\(\$\{REPLACE\([A-Z_()a-z]+:0:\d+,\(\)\)\}\)\}", value), header
+        elif header != "Recording":
+            assert value.removeprefix("${").removesuffix("}") in OURS, header
+
+
+def test_variables__in_the_dialplan_and_documented__are_the_same() -> None:
+    by_stage = {call.VERDICT_VARIABLE.format(stage=stage) for stage in Stage}
+    used = {name for name in re.findall(r"SCREENER_[A-Z_]+", PLAN) if not name.startswith("SCREENER_VERDICT")}
+    assert "SCREENER_VERDICT_${stage}" in PLAN
+    assert used | by_stage == table("Variables").keys() | table("Options").keys()
+    assert not table("Variables").keys() & table("Options").keys()
+    assert call.HEARTBEAT_VARIABLE in table("Variables")
+
+
+def test_variables__set_by_the_screener__are_those_of_the_contract() -> None:
+    by_screener = {name for name, (setter, _) in table("Variables").items() if setter == "screener"}
+    assert by_screener == {
+        call.HEARTBEAT_VARIABLE,
+        *(call.VERDICT_VARIABLE.format(stage=stage) for stage in Stage),
+    }
+    set_by_dialplan = set(re.findall(r"(?:Set|Read)\((?:GLOBAL\()?(SCREENER_[A-Z_]+)", PLAN))
+    assert set_by_dialplan - {call.HEARTBEAT_VARIABLE, "SCREENER_VERDICT_"} == {
+        name for name, (setter, _) in table("Variables").items() if setter == "dialplan"
+    }
+
+
+def test_options__defaults_and_documented_defaults__are_the_same() -> None:
+    [section] = re.findall(r"^\[globals\]$(.*?)^\[", CONF["screener.conf"], re.MULTILINE | re.DOTALL)
+    defaults = dict(re.findall(r"^(SCREENER_\w+)=([^;\n]*?) *(?:;.*)?$", section, re.MULTILINE))
+    assert defaults == {name: default.strip("`") for name, (default, _) in table("Options").items()}
+    assert len(defaults) > 5
+
+
+def test_options__every_use__is_of_an_option_or_a_variable_that_was_set() -> None:
+    for name in table("Options"):
+        assert f"${{{name}}}" in PLAN, name
+
+
+def test_wake_up_key__dialplan_and_contract__agree() -> None:
+    assert re.search(rf"^exten => {call.WAKE_DIGIT},1,", CONF["screener.conf"], re.MULTILINE)
+    assert f'"${{SCREENER_KEY}}" = "{call.WAKE_DIGIT}"' in CONF["challenge.conf"]
+    assert f"presses the key `{call.WAKE_DIGIT}`" in README
+
+
+def test_account__documented_name__is_that_of_the_manager_conf() -> None:
+    assert re.search(r"^\[screener\]$", CONF["manager.conf"], re.MULTILINE)
+    assert table("Options")["SCREENER_USER"][0] == "`screener`"
+    for event in (call.ASK_EVENT, call.END_EVENT):
+        [pattern] = re.findall(r"^eventfilter = (.*)$", CONF["manager.conf"], re.MULTILINE)
+        assert re.search(pattern, f"Event: UserEvent\r\nUserEvent: {event}\r\n")
+
+
+def test_actions__documented_and_existing__are_the_same() -> None:
+    assert {path.stem for path in (FOLDER / "actions").glob("*.conf")} == set(Action)
+    named = re.findall(r"`(\w+)`", table("ScreenerEnd: a call is over")["Action"][0])
+    assert named == [str(action) for action in Action]
