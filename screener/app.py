@@ -122,25 +122,31 @@ class _Stopped(Exception):  # noqa: N818 - not an error
 @contextlib.asynccontextmanager
 async def _tasks() -> AsyncIterator[asyncio.TaskGroup]:
     """A task group whose ordinary end is `_Stopped`, and whose one failure comes out as itself."""
+    failure: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
             yield group
     except* _Stopped:
         pass
     except* ScreenerError as errors:
-        raise errors.exceptions[0] from None
+        failure = errors.exceptions[0]  # raised here, early versions of Python 3.11 would wrap it again
+    if failure:
+        raise failure
 
 
 async def _after_each_gap(screener: Screener, settings: Settings, connected: asyncio.Event) -> None:
     """Whenever calls begin to be screened: see that the dialplan fits, file what was recorded meanwhile."""
+    again: float | None = None
     while True:
-        await connected.wait()
+        try:
+            await asyncio.wait_for(connected.wait(), again)
+            again = REVISIT_S
+        except TimeoutError:
+            again = None
         connected.clear()
         if screener.ami.ready.is_set():
             await _compare_places(screener.ami, settings.recordings_dir)
-        for pause in (0.0, REVISIT_S):
-            await asyncio.sleep(pause)
-            await _adopt(screener, ledger_path(settings))
+        await _adopt(screener, ledger_path(settings))
 
 
 async def _compare_places(ami: Ami, directory: Path) -> None:
