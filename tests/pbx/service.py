@@ -154,7 +154,7 @@ class Service:
             sys.executable, "-m", "screener", *arguments,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env=os.environ | {"SCREENER_CONFIG": str(self.site)},
+            env=os.environ | {"SCREENER_CONFIG": str(self.site), "COLUMNS": "300"},
         )  # fmt: skip
         output, _ = await asyncio.wait_for(process.communicate(), within)
         return process.returncode or 0, output.decode(errors="replace")
