@@ -18,6 +18,8 @@ Then downwards, in the order in which a call meets them:
 10. `app.py`      the parts put together and run; `cli/` the commands
 
 `text.py` makes strangers' text safe to show, `dialplan.py` checks that the dialplan has every action.
+`steering.py` is what an administrator sees and does while calls are screened: `control.py` the socket,
+`reloading.py` a new policy in place of the old one, `counters.py` what was decided so far.
 `errors.py` says for each error who catches it and what the caller on the line
 notices. Imports run in one direction only; `pyproject.toml` holds the contracts.
 """

@@ -8,6 +8,7 @@ import gc
 import signal
 import ssl
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,15 @@ import structlog
 from screener import ledger, number, recordings
 from screener.ami import Account, Ami
 from screener.errors import AmiError, ConfigError, ScreenerError
+from screener.feeds import FeedStore, Refresher, terms_of
 from screener.ledger import Ledger
+from screener.mirror import Mirror
 from screener.screening import Place, Screener
-from screener.state import EmbeddedServer, State
+from screener.state import EmbeddedServer, Lists, State
+from screener.steering import Steering
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Coroutine
     from pathlib import Path
 
     from screener.config import Config
@@ -38,6 +42,8 @@ SWITCH_S = 0.0005
 REVISIT_S = 90.0
 """When to look again for recordings that were still being made when the connection came back."""
 CHECK_S = 30.0
+AGAIN_S = 5.0
+"""The pause before housekeeping that failed is begun again."""
 LOW_DISK_BYTES = 500_000_000
 """About nine hours of both legs; below this an alarm is raised, recording goes on."""
 
@@ -57,62 +63,112 @@ def store_directory(settings: Settings) -> Path:
     return settings.state_dir / STORE_DIRECTORY
 
 
+def refresher(config: Config, url: str) -> Refresher:
+    """What keeps the feeds of this configuration in the store at `url`; its store is to be closed."""
+    settings = config.settings
+    return Refresher(
+        FeedStore(url), config.feeds, settings.region, settings.own_numbers, clock=lambda: now().timestamp()
+    )
+
+
 async def serve(config: Config) -> None:
     """Screen calls until SIGTERM or SIGINT; raises a ScreenerError when it cannot begin to.
 
     Once it has begun it goes on: without Asterisk it waits, without the store it judges
     with the facts that are left, without disk it keeps ledger rows in memory.
     """
-    settings = config.settings
-    secret = config.ami_secret().get_secret_value()
-    tls = _tls(settings.ami.tls)
-    stop = asyncio.Event()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    stop, hangup = asyncio.Event(), asyncio.Event()
+    for signum, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, hangup)):
+        asyncio.get_running_loop().add_signal_handler(signum, event.set)
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(written := Ledger.open(ledger_path(settings)))
-        url, server = settings.redis.url, None
-        if not url:
-            server = await stack.enter_async_context(EmbeddedServer(store_directory(settings)))
-            url = server.url
-        state = State(url)
-        stack.push_async_callback(state.close)
-        account = Account(settings.ami.host, settings.ami.port, settings.ami.username, secret)
-        ami = Ami(account, tls, settings.ami.tls.server_name)
-        place = Place(settings.region, settings.zone, settings.recordings_dir)
-        screener = Screener(
-            ami=ami, state=state, policy=config.policy, ledger=written, place=place, clock=now
-        )
-        number.warm(settings.region)
-        # Connects and loads the script before the first caller has to wait for it.
-        seen = await state.observe("0", "", "", count=False)
-        if seen.missing:
-            log.error(
-                "the store is out of reach: calls are judged without lists and counters", reason=seen.missing
-            )
-        sys.setswitchinterval(SWITCH_S)
-        gc.freeze()  # what is loaded now stays: collections that walk over it would make callers wait
-        log.info(
-            "screening",
-            policy=config.policy.hash,
-            rules=len(config.policy.rules),
-            store=server and "embedded",
-        )
+        parts = await _built(config, hangup, stack)
+        await _warmed(config, parts.screener.state)
         async with _tasks() as group:
-            if server:
-                group.create_task(server.run())
-            connected = asyncio.Event()
-            connected.set()
-            group.create_task(_after_each_gap(screener, settings, connected))
-            group.create_task(_watch_disk(settings.recordings_dir))
-            connection = group.create_task(ami.run(screener.receive, connected.set))
+            for what, work in parts.housekeeping.items():
+                group.create_task(_kept_up(what, work))
+            connection = group.create_task(parts.ami.run(parts.screener.receive, parts.ready))
             stopped = group.create_task(stop.wait())
             await asyncio.wait({connection, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if stop.is_set():
                 log.info("stopping; new calls ring unscreened")
-                await ami.say_goodbye()
-                await screener.drain(DRAIN_S)
+                await parts.ami.say_goodbye()
+                await parts.screener.drain(DRAIN_S)
                 raise _Stopped
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The flow of a call, and what is done beside it; `ready` is called when calls begin to be screened."""
+
+    ami: Ami
+    screener: Screener
+    ready: Callable[[], None]
+    housekeeping: dict[str, Callable[[], Coroutine[None, None, None]]]
+
+
+async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncExitStack) -> _Parts:
+    """Build the parts; `stack` closes them, the store last."""
+    settings = config.settings
+    secret = config.ami_secret().get_secret_value()
+    tls = _tls(settings.ami.tls)
+    stack.enter_context(written := Ledger.open(ledger_path(settings)))
+    housekeeping: dict[str, Callable[[], Coroutine[None, None, None]]] = {}
+    url = settings.redis.url
+    if not url:
+        server = await stack.enter_async_context(EmbeddedServer(store_directory(settings)))
+        url, housekeeping["the embedded store"] = server.url, server.run
+    state = State(url, feeds=terms_of(config.feeds))
+    stack.push_async_callback(state.close)
+    feeds = refresher(config, url)
+    stack.push_async_callback(feeds.store.close)
+    lists = Lists(url, settings.region, settings.own_numbers)
+    stack.push_async_callback(lists.close)
+    account = Account(settings.ami.host, settings.ami.port, settings.ami.username, secret)
+    ami = Ami(account, tls, settings.ami.tls.server_name)
+    place = Place(settings.region, settings.zone, settings.recordings_dir)
+    screener = Screener(ami=ami, state=state, policy=config.policy, ledger=written, place=place, clock=now)
+    steering = Steering(
+        config, ami=ami, state=state, ledger=written, screener=screener, feeds=feeds, hangup=hangup, clock=now
+    )
+    mirror = Mirror(ami, lists, settings.region, clock=lambda: now().timestamp())
+    connected = asyncio.Event()
+    connected.set()
+
+    def ready() -> None:
+        connected.set()
+        steering.connected()
+
+    housekeeping |= {
+        "status and reload": steering.run,
+        "recordings": lambda: _after_each_gap(screener, settings, connected),
+        "disk space": lambda: _watch_disk(settings.recordings_dir),
+        "feeds": feeds.run,
+        "the mirror in Asterisk": mirror.run,
+    }
+    return _Parts(ami, screener, ready, housekeeping)
+
+
+async def _warmed(config: Config, state: State) -> None:
+    """Load and connect what otherwise the first callers would wait for."""
+    number.warm(config.settings.region)
+    seen = await state.observe("0", "", "", count=False)
+    if seen.missing:
+        log.error(
+            "the store is out of reach: calls are judged without lists and counters", reason=seen.missing
+        )
+    sys.setswitchinterval(SWITCH_S)
+    gc.freeze()  # what is loaded now stays: collections that walk over it would make callers wait
+    log.info("screening", policy=config.policy.hash, rules=len(config.policy.rules))
+
+
+async def _kept_up(what: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Do what is not on the way of a call, again if it fails: that must never end the screening."""
+    while True:
+        try:
+            return await work()
+        except Exception:
+            log.exception("something beside the calls failed and is begun again", what=what)
+        await asyncio.sleep(AGAIN_S)
 
 
 class _Stopped(Exception):  # noqa: N818 - not an error
@@ -173,6 +229,15 @@ async def _adopt(screener: Screener, path: Path) -> None:
         log.error("recordings could not be looked through", reason=str(error))
     except Exception:
         log.exception("recordings could not be looked through")
+
+
+async def _mirror(ami: Ami, url: str, settings: Settings) -> None:
+    """Keep Asterisk's own copy of the lists."""
+    lists = Lists(url, settings.region, settings.own_numbers)
+    try:
+        await Mirror(ami, lists, settings.region, clock=lambda: now().timestamp()).run()
+    finally:
+        await lists.close()
 
 
 async def _watch_disk(directory: Path) -> None:

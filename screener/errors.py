@@ -34,6 +34,12 @@ class ListEntryRefused(ScreenerError):
     exit_code = 2
 
 
+class FeedRefused(ScreenerError):
+    """A snapshot of a feed is out of reach, malformed or harmful; the one before stays in force."""
+
+    exit_code = 2
+
+
 class StateUnavailable(ScreenerError):
     """Redis or Valkey cannot be reached by a command that needs it.
 
@@ -65,3 +71,15 @@ class LedgerError(ScreenerError):
     """The ledger cannot be opened or read."""
 
     exit_code = 6
+
+
+class NotRunning(ScreenerError):
+    """No screener answers the command that was sent to it. Callers notice nothing."""
+
+    exit_code = 7
+
+
+class SourceUnreadable(ScreenerError):
+    """A file of past calls is in none of the formats that are understood. Callers notice nothing."""
+
+    exit_code = 2

@@ -70,6 +70,7 @@ CATALOGUE: Final[tuple[Fact, ...]] = (
     Fact("call.local_hour", "int", "h", "clock", "hour of the day, 0 to 23, in the site's time zone"),
     Fact("call.local_weekday", "int", "day", "clock", "1 Monday to 7 Sunday, in the site's time zone"),
     Fact("call.local_minute", "int", "min", "clock", "minutes since local midnight, 0 to 1439"),
+    Fact("call.local_date", "string", "", "clock", "the day, such as 2026-10-01, in the site's time zone"),
     Fact("stir.attestation", "string", "", "call", "STIR/SHAKEN A, B or C; absent does not mean failed"),
     Fact("challenge.result", "string", "", "challenge", "passed or failed"),
     Fact("list.allow", "bool", "", "state", "an allow entry decides for this caller"),
@@ -77,6 +78,11 @@ CATALOGUE: Final[tuple[Fact, ...]] = (
     Fact("list.entry", "string", "", "state", "the deciding entry: a number, a prefix or a block"),
     Fact("list.reason", "string", "", "state", "why the deciding entry was made"),
     Fact("list.source", "string", "", "state", "who or which feed made the deciding entry"),
+    Fact("feed.asked", "int", "feeds", "state", "feeds of which we hold a snapshot"),
+    Fact("feed.count", "int", "feeds", "state", "feeds that list the caller"),
+    Fact("feed.names", "string", "", "state", "the feeds that list the caller, heaviest first, with commas"),
+    Fact("feed.weight", "double", "points", "state", "sum of their weights, less for age and for few votes"),
+    Fact("feed.max_votes", "int", "votes", "state", "most votes for the caller in one feed, 0 if not listed"),
     Fact("caller.calls_1m", "int", "calls", "state", "attempts in the last minute, this one included"),
     Fact("caller.calls_1h", "int", "calls", "state", "attempts in the last hour, this one included"),
     Fact("caller.calls_1d", "int", "calls", "state", "attempts in the last 24 hours, this one included"),
@@ -171,6 +177,7 @@ def _about_moment(call: Call, zone: tzinfo) -> dict[str, FactValue | None]:
         "call.local_hour": local.hour,
         "call.local_weekday": local.isoweekday(),
         "call.local_minute": local.hour * 60 + local.minute,
+        "call.local_date": local.date().isoformat(),
     }
 
 

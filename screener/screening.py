@@ -18,6 +18,7 @@ import structlog
 
 from screener import number, recordings, telemetry
 from screener.call import ASK_EVENT, END_EVENT, Call, Ending, Stage, WrongContract
+from screener.counters import Counters
 from screener.errors import ScreenerError
 from screener.facts import facts_of
 from screener.ledger import Row
@@ -68,6 +69,7 @@ class Screener:
     ) -> None:
         self.ami, self.state, self.policy = ami, state, policy
         self.ledger, self.place, self.clock = ledger, place, clock
+        self.counters = Counters()
         self._asked: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -98,6 +100,7 @@ class Screener:
         clock = _Phases(queue_ms=self.ami.age_ms(call))
         if clock.phases["queue_ms"] >= call.deadline_ms:
             log.warning("too late to judge: the call went on without us", queue_ms=clock.phases["queue_ms"])
+            self.counters.failures["late"] += 1
             return
         try:
             caller = number.parse(call.number, self.place.region, call.presentation)
@@ -106,15 +109,18 @@ class Screener:
             )
             clock.lap("state_ms")
             facts = facts_of(call, caller, observed.facts, self.place.zone)
-            verdict = self.policy.judge(facts)
+            policy = self.policy
+            verdict = policy.judge(facts)
             clock.lap("judge_ms")
         except Exception:
             log.exception("the call could not be judged: letting it through")
+            self.counters.failures["not judged"] += 1
             if call.stage is Stage.SETUP:  # after a challenge the dialplan's own default is fairer
                 await self.ami.decide(call, Verdict(Action.ALLOW, 0.0))
             return
         reached = await self.ami.decide(call, verdict)
         clock.lap("send_ms")
+        self.counters.count(call.stage, verdict, policy, reached)
         self._file(
             call,
             verdict,

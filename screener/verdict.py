@@ -45,7 +45,8 @@ class Verdict:
 
     `score` is the sum after the groups' caps. `forced_by` names the symbol that
     decided regardless of the score, if one did. `policy` is the hash of the
-    effective policy, so that the verdict can be computed again later.
+    effective policy, so that the verdict can be computed again later; `profile` names the
+    profile of it that was in force, empty if none was.
     """
 
     action: Action
@@ -54,6 +55,7 @@ class Verdict:
     skipped: tuple[Skipped, ...] = ()
     forced_by: str | None = None
     policy: str = ""
+    profile: str = ""
 
     @property
     def reasons(self) -> str:
@@ -68,6 +70,7 @@ class Verdict:
             "score": self.score,
             "forced_by": self.forced_by,
             "policy": self.policy,
+            "profile": self.profile,
             "hits": [
                 {
                     "symbol": hit.symbol,

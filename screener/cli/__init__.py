@@ -1,7 +1,8 @@
 """The commands: each parses its arguments, calls one part of the program and prints.
 
 `service` runs and checks, `looking` shows what is configured, decided and recorded,
-`lists` keeps the allow and block entries; `common` is what they share.
+`lists` keeps the allow and block entries, `feeds` those of others; `steering` speaks
+to the running service, `schemas` writes what editors check against; `common` is what they share.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sys
 
 import typer
 
-from screener.cli import lists, looking, service
+from screener.cli import feeds, lists, looking, replay, schemas, service, steering
 from screener.errors import ScreenerError
 
 cli = typer.Typer(
@@ -23,11 +24,16 @@ cli = typer.Typer(
 cli.command()(service.version)
 cli.command()(service.run)
 cli.command()(service.check)
+cli.command()(steering.status)
+cli.command()(steering.reload)
 cli.command()(looking.explain)
 cli.command()(looking.calls)
 cli.command()(looking.facts)
+cli.command()(replay.replay)
+looking.config_cli.command("schema")(schemas.schema)
 cli.add_typer(looking.config_cli, name="config")
 cli.add_typer(lists.cli, name="list")
+cli.add_typer(feeds.cli, name="feed")
 
 
 def main() -> None:

@@ -41,9 +41,12 @@ _WIDE = 160
 
 def load(site: Path | None) -> Config:
     """Load the shipped configuration and the site's over it; ConfigError with every problem."""
-    if site is None and SITE.is_dir():
-        site = SITE
-    return config.load(site)
+    return config.load(chosen(site))
+
+
+def chosen(site: Path | None) -> Path | None:
+    """The site directory that was asked for, or the usual one if it exists."""
+    return SITE if site is None and SITE.is_dir() else site
 
 
 def span(text: str) -> timedelta:

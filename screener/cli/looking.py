@@ -13,6 +13,7 @@ from screener import app, ledger, number
 from screener.call import Call, Stage
 from screener.cli.common import AsJson, Site, load, show, show_json, show_table, span
 from screener.facts import CATALOGUE, facts_of
+from screener.feeds import terms_of
 from screener.policy import explain as taken_apart
 from screener.state import Observed, State, serving
 from screener.verdict import Action
@@ -71,16 +72,16 @@ def explain(
 async def _observe(loaded: Config, key: str, did: str) -> Observed:
     url = loaded.settings.redis.url
     if url:
-        return await _ask(url, key, did)
+        return await _ask(url, loaded, key, did)
     directory = app.store_directory(loaded.settings)
     if not directory.is_dir():
         return Observed(missing=f"there is no store yet in {directory}")
     async with serving(directory) as own:
-        return await _ask(own, key, did)
+        return await _ask(own, loaded, key, did)
 
 
-async def _ask(url: str, key: str, did: str) -> Observed:
-    state = State(url)
+async def _ask(url: str, loaded: Config, key: str, did: str) -> Observed:
+    state = State(url, feeds=terms_of(loaded.feeds))
     try:
         return await state.observe(key, did, "explain", count=False)
     finally:
@@ -88,7 +89,8 @@ async def _ask(url: str, key: str, did: str) -> Observed:
 
 
 def _show_sum(caller: str, shown: dict[str, Any], missing: str | None) -> None:
-    show(f"{caller} → {shown['action']}, score {shown['score']:g}, policy {shown['policy']}")
+    profile = f"profile {shown['profile']}, " if shown["profile"] else ""
+    show(f"{caller} → {shown['action']}, score {shown['score']:g}, {profile}policy {shown['policy']}")
     if missing:
         show(f"judged without the store: {missing}")
     if shown["hits"]:
@@ -102,6 +104,9 @@ def _show_sum(caller: str, shown: dict[str, Any], missing: str | None) -> None:
             show(f"group {group['group']}: {group['raw']:g} is cut at {group['max_score']:g}")
     marks = ", ".join(f"{row['action']} at {row['at']:g}" for row in reversed(shown["thresholds"]))
     show(f"thresholds: {marks or 'none'}; forced actions: {' before '.join(shown['force_precedence'])}")
+    if shown["profiles"]:
+        tried = ", ".join(f"{one['profile']} {'yes' if one['holds'] else 'no'}" for one in shown["profiles"])
+        show(f"profiles, the first that holds is in force: {tried}")
     if shown["forced_by"]:
         show(f"decided by {shown['forced_by']}, whatever the score")
     for skip in shown["skipped"]:
@@ -161,11 +166,6 @@ def _row(record: CallRecord, zone: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a 
         "" if delay is None else f"{delay:.1f}",
         f"{recording['seconds']:.0f} s {recording['path']}" if recording else "",
     )
-
-
-@config_cli.callback()
-def _config() -> None:
-    """Make `show` a command of its own, although it is the only one."""
 
 
 @config_cli.command("show")

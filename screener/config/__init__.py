@@ -4,8 +4,8 @@
 the merged tree must be complete; a file of the site needs to hold only what it changes.
 """
 
-from screener.config.layers import shipped_dir
-from screener.config.loading import SECRET_VARIABLE, Config, load
+from screener.config.layers import shipped_dir, stamps
+from screener.config.loading import SECRET_VARIABLE, Config, load, state_dir
 from screener.config.settings import Ami, Log, Redis, Settings, Tls
 
 __all__ = [
@@ -18,4 +18,6 @@ __all__ = [
     "Tls",
     "load",
     "shipped_dir",
+    "stamps",
+    "state_dir",
 ]

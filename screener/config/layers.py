@@ -6,15 +6,22 @@ would otherwise be a silent typing mistake.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TypeAlias
 
 from screener.config.nodes import Tree, merge, read_tree
 
 SETTINGS = "screener.yaml"
 POLICY = "policy.yaml"
+FEEDS = "feeds.yaml"
+PROFILES = "profiles.yaml"
 RULES = "rules"
+
+Stamps: TypeAlias = tuple[tuple[str, int, int, int], ...]
+"""Name, time of change, size and identity of each file of the site: another one, another stamp."""
 
 _SHIPPED = "shipped"
 """Shown in front of shipped files instead of the place where they happen to be installed."""
@@ -48,6 +55,17 @@ def read_layers(shipped: Path, site: Path | None) -> Layers:
     if site is not None:
         _read_directory(layers, site, str(site))
     return layers
+
+
+def stamps(site: Path | None) -> Stamps:
+    """What tells whether a file of the site was changed. Never raises: what cannot be seen is left out."""
+    found = []
+    with contextlib.suppress(OSError):
+        for path in sorted(site / name for name in _names(site)) if site else ():
+            with contextlib.suppress(OSError):
+                seen = path.stat()
+                found.append((str(path), seen.st_mtime_ns, seen.st_size, seen.st_ino))
+    return tuple(found)
 
 
 def _read_directory(layers: Layers, directory: Path, shown: str) -> None:
@@ -92,7 +110,7 @@ def _is_yaml(path: Path) -> bool:
 def _misplaced(name: str) -> str | None:
     if name.endswith(".yml"):
         return f"is not read; name it {name.removesuffix('.yml')}.yaml"
-    if name in {SETTINGS, POLICY} or name.startswith(f"{RULES}/"):
+    if name in {SETTINGS, POLICY, FEEDS, PROFILES} or name.startswith(f"{RULES}/"):
         return None
-    close = get_close_matches(name, [SETTINGS, POLICY], 1, 0.7)
+    close = get_close_matches(name, [SETTINGS, POLICY, FEEDS, PROFILES], 1, 0.7)
     return "is not read" + (f"; did you mean {close[0]}?" if close else f"; rules belong into {RULES}/")

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pydantic import BaseModel, SecretStr
 
-from screener.config.layers import POLICY, SETTINGS, Layers, read_layers, shipped_dir
+from screener.config.feeds import Feed, FeedsFile, forced_by_feeds, told_once, with_defaults
+from screener.config.layers import (
+    FEEDS,
+    POLICY,
+    PROFILES,
+    SETTINGS,
+    Layers,
+    Stamps,
+    read_layers,
+    shipped_dir,
+    stamps,
+)
 from screener.config.nodes import Node, Place, Scalar, Sequence, Tree
 from screener.config.settings import Settings
-from screener.config.validating import check, locate, salvage
+from screener.config.validating import check, key_place, locate, salvage
 from screener.errors import ConfigError
 from screener.policy import (
+    UNKNOWN_GROUP,
     UNKNOWN_SYMBOL,
     Actions,
     Group,
@@ -23,6 +36,7 @@ from screener.policy import (
     PolicyDocument,
     PolicyFile,
     Problem,
+    ProfilesFile,
     compile_policy,
 )
 
@@ -55,13 +69,16 @@ class Config:
     """The whole configuration in force; `policy` is ready to judge.
 
     A path names a value by its file without `.yaml` and its keys: `screener.ami.host`,
-    `policy.actions.voicemail`, `rules/velocity.rules.DID_FANOUT.score`.
+    `policy.actions.voicemail`, `rules/velocity.rules.DID_FANOUT.score`, `profiles.holidays`.
     """
 
     settings: Settings
     document: PolicyDocument
     policy: Policy
     trees: dict[str, Tree] = field(repr=False)
+    feeds: Mapping[str, Feed] = field(default_factory=dict)
+    site: Path | None = None
+    stamps: Stamps = ()
 
     def origin(self, path: str) -> str:
         """`file:line` where the effective value was written; raises KeyError for a path that is not set."""
@@ -118,6 +135,7 @@ def load(
     Raises ConfigError with all problems of all files together. Nothing is created or contacted;
     `secret_file` is read only when the secret is needed (`Config.ami_secret`).
     """
+    before = stamps(site)
     layers = read_layers(shipped or shipped_dir(), site)
     _take_secret(layers, os.environ if environ is None else environ)
     problems = layers.problems
@@ -125,12 +143,34 @@ def load(
     if settings is not None:
         problems += _two_secrets(layers.trees[SETTINGS], settings)
     actions = _checked(PolicyFile, POLICY, layers)
+    feeds = _feeds(layers)
     groups = _groups(layers)
-    document = PolicyDocument(actions=actions.actions if actions else _NO_ACTIONS, groups=groups)
+    problems += forced_by_feeds(groups, [layers.trees[name] for name in layers.rule_files])
+    profiles = _checked(ProfilesFile, PROFILES, layers)
+    document = PolicyDocument(
+        actions=actions.actions if actions else _NO_ACTIONS,
+        groups=groups,
+        profiles=profiles or ProfilesFile(),
+    )
     policy = _compiled(document, layers)
-    if problems or settings is None or policy is None:
+    if problems or settings is None or policy is None or feeds is None:
+        pieces = policy.pieces() if policy else []
+        policy = None
+        while pieces:
+            del pieces[-16:]
+            time.sleep(0)  # a running service loads in a thread: its callers have the turn
         raise ConfigError(list(dict.fromkeys(problems)))
-    return Config(settings, document, policy, layers.trees)
+    return Config(settings, document, policy, layers.trees, feeds, site, before)
+
+
+def state_dir(site: Path | None) -> Path:
+    """Where the running service keeps its socket, also if other parts of the configuration are wrong."""
+    layers = read_layers(shipped_dir(), site)
+    tree = layers.trees.get(SETTINGS)
+    node = tree.items.get("state_dir") if tree else None
+    if SETTINGS in layers.broken or not isinstance(node, Scalar):
+        raise ConfigError(layers.problems or [f"{SETTINGS}:1:1: state_dir: is missing"])
+    return Path(node.text)
 
 
 def _checked(model: type[M], name: str, layers: Layers) -> M | None:
@@ -142,6 +182,15 @@ def _checked(model: type[M], name: str, layers: Layers) -> M | None:
     checked, problems = check(model, layers.trees[name])
     layers.problems += problems
     return checked
+
+
+def _feeds(layers: Layers) -> Mapping[str, Feed] | None:
+    if FEEDS in layers.trees:
+        layers.trees[FEEDS] = with_defaults(layers.trees[FEEDS])
+    before = len(layers.problems)
+    checked = _checked(FeedsFile, FEEDS, layers)
+    layers.problems[before:] = told_once(layers.problems[before:])
+    return checked.feeds if checked else None
 
 
 def _groups(layers: Layers) -> tuple[Group, ...]:
@@ -185,10 +234,13 @@ def _compiled(document: PolicyDocument, layers: Layers) -> Policy | None:
     lenient = bool(layers.broken)
 
     def describe(problem: Problem) -> str:
-        if lenient and problem.text.startswith(UNKNOWN_SYMBOL):
+        if lenient and problem.text.startswith((UNKNOWN_SYMBOL, UNKNOWN_GROUP)):
             return ""
-        path = ("rules", problem.symbol, problem.key)
-        value = locate(files[problem.symbol], path)
+        path = problem.path
+        if path[0] == "profiles":
+            return f"{key_place(layers.trees[PROFILES], path)}: {'.'.join(path)}: {problem.text}"
+        path = ("rules", *path[2:])
+        value = locate(files[path[1]], path)
         place = value.at(problem.line, problem.column) if isinstance(value, Scalar) else value.place
         return f"{place}: {'.'.join(path)}: {problem.text}"
 

@@ -114,6 +114,7 @@ class Settings(Written):
     recordings_dir: Directory
     region: Annotated[str, AfterValidator(_region)]
     timezone: Annotated[str, AfterValidator(_zone)]
+    watch: Literal["notify", "poll", "off"]
     own_numbers: tuple[Annotated[str, AfterValidator(_number)], ...]
     log: Log
 

@@ -105,15 +105,16 @@ def _said(one: ErrorDetails) -> str:
 def _place(tree: Tree, one: ErrorDetails) -> Place:
     path = one["loc"]
     if path[-1:] == (_KEY,):
-        return _key_place(tree, path[:-1])
+        return key_place(tree, path[:-1])
     if one["type"] == "extra_forbidden":
-        return _key_place(tree, path)
-    if one["type"] == "missing":
-        return _key_place(tree, path[:-1])
+        return key_place(tree, path)
+    if one["type"] in {"missing", "condition"}:
+        return key_place(tree, path if one["type"] == "condition" else path[:-1])
     return locate(tree, path).place
 
 
-def _key_place(tree: Tree, path: Steps) -> Place:
+def key_place(tree: Tree, path: Steps) -> Place:
+    """Where the key at the end of a path is written, or the mapping above it."""
     parent = locate(tree, path[:-1])
     if path and isinstance(parent, Tree):
         return parent.keys[str(path[-1])]

@@ -1,7 +1,7 @@
 """The append-only record of every call: what was asked, what was known, what was decided, how it ended.
 
 The service writes through `Ledger`, without ever holding up a call; anything else,
-in this process or another, reads with `calls` and `filed`. One row per event:
+in this process or another, reads with `calls`, `oldest_first` and `filed`. One row per event:
 
 setup, challenge
     `call` {number, e164, name, did, trunk, …}, `facts` {name: value}, `verdict`
@@ -18,8 +18,8 @@ Other kinds may be added: readers pass over what they do not know. Reading order
 `store` (the file), `writer`, `reader`.
 """
 
-from screener.ledger.reader import CallRecord, calls, filed
+from screener.ledger.reader import CallRecord, calls, count, filed, oldest_first
 from screener.ledger.store import Row
 from screener.ledger.writer import Ledger
 
-__all__ = ["CallRecord", "Ledger", "Row", "calls", "filed"]
+__all__ = ["CallRecord", "Ledger", "Row", "calls", "count", "filed", "oldest_first"]

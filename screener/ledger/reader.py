@@ -27,6 +27,7 @@ WHERE at_us >= ? AND NOT EXISTS (
     WHERE earlier.pbx = this.pbx AND earlier.call_id = this.call_id AND earlier.seq < this.seq
 ) ORDER BY at_us DESC, seq DESC
 """
+OLDEST_FIRST = FIRST_ROWS.replace("DESC", "ASC")
 ROWS_OF_CALL = "SELECT pbx, call_id, kind, at_us, body FROM row WHERE pbx = ? AND call_id = ? ORDER BY seq"
 
 
@@ -85,6 +86,20 @@ def calls(
                 continue
             found += 1
             yield record
+
+
+def oldest_first(path: Path, since: datetime | None = None) -> Iterator[tuple[Row, ...]]:
+    """Past calls, oldest first, each with all its rows as they are, unfit to print; raises as `calls`."""
+    with _reading(path) as db:
+        for key in db.execute(OLDEST_FIRST, (micros(since) if since else -(2**63),)):
+            yield tuple(decode(*row) for row in db.execute(ROWS_OF_CALL, key))
+
+
+def count(path: Path, since: datetime | None = None) -> int:
+    """About how many calls `oldest_first` will give; LedgerError as `calls`."""
+    with _reading(path) as db:
+        questions = "SELECT count(*) FROM row WHERE kind = 'setup' AND at_us >= ?"
+        return int(db.execute(questions, (micros(since) if since else -(2**63),)).fetchone()[0])
 
 
 def filed(path: Path) -> dict[str, int]:

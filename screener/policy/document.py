@@ -1,102 +1,31 @@
-"""The policy as it is written: actions, groups and rules as plain, frozen data.
+"""The policy as it is written: actions, groups, rules and profiles as plain, frozen data.
 
-Values arrive as the text that stands in the YAML files and are typed here, and only
-here; `04` is never octal and `no` is never false. Optional keys of a rule have their
-default here, everything else must be written down.
+Optional keys of a rule have their default here, everything else must be written down.
 """
 
 from __future__ import annotations
 
-import math
-import re
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from screener.call import Stage
-from screener.verdict import Action
-
-MAX_SCORE = 1000.0
-"""No score is larger than this, so that no sum can overflow or drown the others."""
-
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?", re.ASCII)
-
-
-def _number(value: object) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number and not (isinstance(value, str) and _NUMBER.fullmatch(value)):
-        raise PydanticCustomError("number", "expected a number such as 4 or -2.5")
-    number = float(str(value))
-    if not math.isfinite(number) or abs(number) > MAX_SCORE:
-        raise PydanticCustomError("number", "expected a number between -1000 and 1000")
-    return number
-
-
-def _flag(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    if value in ("true", "false"):
-        return bool(value == "true")
-    raise PydanticCustomError("flag", "expected true or false")
-
-
-def _positive(value: float) -> float:
-    if value <= 0:
-        raise PydanticCustomError("positive", "expected a number above 0")
-    return value
-
-
-def _off(value: object) -> float | None:
-    return None if value in ("off", None) else _positive(_number(value))
-
-
-def _forced(value: object) -> Action | None:
-    if value in ("none", None):
-        return None
-    if isinstance(value, str) and value in tuple(Action):
-        return Action(value)
-    raise PydanticCustomError("force", "expected allow, challenge, voicemail, reject or none")
-
-
-def _stage(value: object) -> Stage:
-    if isinstance(value, str) and value in tuple(Stage):
-        return Stage(value)
-    raise PydanticCustomError("stage", "expected setup or challenge")
-
-
-def _symbol(value: object) -> str:
-    if isinstance(value, str) and re.fullmatch(r"[A-Z][A-Z0-9_]{0,63}", value, re.ASCII):
-        return value
-    raise PydanticCustomError("symbol", "a symbol is written in capitals, such as DID_FANOUT")
-
-
-def _group_name(value: object) -> str:
-    if isinstance(value, str) and re.fullmatch(r"[a-z][a-z0-9_]{0,63}", value, re.ASCII):
-        return value
-    raise PydanticCustomError("group", "the name of a group is written in small letters, such as velocity")
-
-
-Number = Annotated[float, BeforeValidator(_number)]
-Flag = Annotated[bool, BeforeValidator(_flag)]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
-Threshold = Annotated[float | None, BeforeValidator(_off)]
-Symbol = Annotated[str, BeforeValidator(_symbol)]
-GroupName = Annotated[str, BeforeValidator(_group_name)]
-
-
-class Written(BaseModel):
-    """Frozen, and a key that nobody reads is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+from screener.policy.profiles import ProfilesFile
+from screener.policy.values import (
+    FirstStage,
+    Flag,
+    Forced,
+    GroupName,
+    Number,
+    Positive,
+    Symbol,
+    Text,
+    Threshold,
+    Written,
+)
 
 
 class Rule(Written):
@@ -105,24 +34,24 @@ class Rule(Written):
     `stage` is the first stage at which the rule is asked; it is asked at all later ones too.
     """
 
-    score: Number
-    when: Text
-    because: Text
-    source: str = ""
-    shadow: Flag = False
-    force: Annotated[Action | None, BeforeValidator(_forced)] = None
-    enabled: Flag = True
-    stage: Annotated[Stage, BeforeValidator(_stage)] = Stage.SETUP
+    score: Number = Field(description="What it adds to the score: + is suspicious, - is trust, 0 observes.")
+    when: Text = Field(description="The question, in CEL over the facts that `screener facts` lists.")
+    because: Text = Field(description="The reason shown with the verdict; facts stand in {braces}.")
+    source: str = Field(default="", description="Where the score comes from, or the word proposal.")
+    shadow: Flag = Field(default=False, description="Counted and shown, but changes no verdict.")
+    force: Forced = Field(default=None, description="Decides whatever the score is.")
+    enabled: Flag = Field(default=True, description="false: not asked.")
+    stage: FirstStage = Field(default=Stage.SETUP, description="challenge: asked only after the challenge.")
 
 
 class Group(Written):
     """Rules of one subject, whose positive scores together add at most `max_score`."""
 
-    group: GroupName
-    description: Text
-    enabled: Flag
-    max_score: Annotated[Number, AfterValidator(_positive)]
-    rules: dict[Symbol, Rule]
+    group: GroupName = Field(description="The group's name, in small letters.")
+    description: Text = Field(description="What the rules have in common.")
+    enabled: Flag = Field(description="false: none of the rules is asked.")
+    max_score: Positive = Field(description="The most that the positive scores add together.")
+    rules: dict[Symbol, Rule] = Field(description="The rules by their symbols, in capitals.")
 
 
 class Actions(Written):
@@ -156,3 +85,18 @@ class PolicyDocument(Written):
 
     actions: Actions
     groups: tuple[Group, ...]
+    profiles: ProfilesFile = ProfilesFile()
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong in the document.
+
+    `path` leads to it: `rules GROUP SYMBOL KEY`, or `profiles NAME …`. `line` and `column` (from 1) are
+    inside the value; 0 where the key is at fault.
+    """
+
+    path: tuple[str, ...]
+    line: int
+    column: int
+    text: str

@@ -19,9 +19,9 @@ def explain(verdict: Verdict, policy: Policy, facts: Mapping[str, FactValue]) ->
 
     Beside the parts of `Verdict.as_dict`: each hit with its rule (`when`, `source`), `groups`
     with the sums before and after the cap, the `thresholds` that the score was held against,
-    harshest first, and the `facts` that were known.
+    harshest first, the `profiles` in the order in which they are tried, and the `facts` that were known.
     """
-    stage = stage_of(facts)
+    stage, whole, policy = stage_of(facts), policy, policy.under(verdict.profile)
     hits = []
     for hit, shown in zip(verdict.hits, verdict.as_dict()["hits"], strict=True):
         rule = policy.rules[hit.symbol]
@@ -47,5 +47,8 @@ def explain(verdict: Verdict, policy: Policy, facts: Mapping[str, FactValue]) ->
             for action, at in policy.thresholds(stage)
         ],
         "force_precedence": [str(action) for action in FORCE_PRECEDENCE],
+        "profiles": [
+            {"profile": one.profile, "holds": condition.holds(facts)} for condition, one in whole.profiles
+        ],
         "facts": {name: facts[name] for name in sorted(facts)},
     }

@@ -12,12 +12,13 @@ How the sum is made, so that a person can repeat it:
 - A rule in shadow is asked and shown, but everything that counts sees it as not fired, so the verdict is
   the same as without it. Other rules in shadow see whether it fired.
 - A rule that is not enabled has not fired.
+- All of this under the first profile whose conditions hold, each compiled to a policy of its own.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from screener.facts import FactValue
     from screener.policy.cel import Expression, Language, Missing, Questionnaire, Values
     from screener.policy.document import Actions, Group, Rule
+    from screener.policy.profiles import Condition
     from screener.policy.templates import Template
 
 FORCE_PRECEDENCE = (Action.ALLOW, Action.REJECT, Action.VOICEMAIL, Action.CHALLENGE)
@@ -113,7 +115,8 @@ class GroupSum:
 class Policy:
     """A compiled policy; `hash` names it, and `document` is the canonical JSON that the hash is of.
 
-    `groups` and `rules` are those that are enabled.
+    `groups` and `rules` are those that are enabled. `profiles` are tried in their order, the
+    policy itself judges what meets the conditions of none; all of them have one hash.
 
     The same facts give the same verdict, down to the order of its parts, under every policy of the same hash.
     """
@@ -126,19 +129,55 @@ class Policy:
     language: Language
     symbols: Mapping[str, bool]
     layers: Mapping[Stage, tuple[Layer, ...]]
+    profile: str = ""
+    profiles: tuple[tuple[Condition, Policy], ...] = ()
+
+    def in_force(self, facts: Mapping[str, FactValue]) -> Policy:
+        """The policy of the profile that is in force for these facts, or this one."""
+        return next((policy for condition, policy in self.profiles if condition.holds(facts)), self)
+
+    def under(self, profile: str) -> Policy:
+        """The policy of the profile of this name, as `Verdict.profile` has it."""
+        return next((policy for _, policy in self.profiles if policy.profile == profile), self)
 
     def judge(self, facts: Mapping[str, FactValue]) -> Verdict:
         """Decide one stage of one call; the stage is the fact `call.stage`, setup if there is none.
 
         Never raises for any facts: a rule that cannot be decided is among `skipped`.
         """
+        return self.in_force(facts).judge_as_it_is(facts)
+
+    def if_it_counted(self, verdict: Verdict, symbol: str, stage: Stage) -> Action:
+        """The action that a verdict of this policy would have had if a hit in shadow had counted.
+
+        Rules that ask for the symbol are not asked again: only its own score and force are added.
+        """
+        hits = [replace(hit, shadow=hit.shadow and hit.symbol != symbol) for hit in verdict.hits]
+        return self.under(verdict.profile).decide(stage, hits).action
+
+    def pieces(self) -> list[object]:
+        """What is to be let go piece by piece with this policy: CEL frees 1,000 rules at once in 30 ms.
+
+        Nothing else runs meanwhile, and callers wait.
+        """
+        return [
+            piece
+            for one in (self, *(policy for _, policy in self.profiles))
+            for layers in one.layers.values()
+            for layer in layers
+            for batch in layer.batches
+            for piece in (batch.at_once, *(rule.expression for rule in batch.rules))
+        ]
+
+    def judge_as_it_is(self, facts: Mapping[str, FactValue]) -> Verdict:
+        """Decide without a look at the profiles."""
         stage = stage_of(facts)
         sheet = _Sheet(self.symbols)
         for layer in self.layers[stage]:
             self._ask(layer, facts, sheet)
         sheet.hits.sort(key=attrgetter("group", "symbol"))
         sheet.skipped.sort(key=attrgetter("symbol"))
-        return self._decide(stage, sheet)
+        return self.decide(stage, sheet.hits, sheet.skipped)
 
     def sums(self, hits: Iterable[Hit]) -> tuple[GroupSum, ...]:
         """What each group that has counted hits adds to the score, in order of their names."""
@@ -177,20 +216,22 @@ class Policy:
                 elif answer is not False:
                     sheet.skip(one, answer.what)
 
-    def _decide(self, stage: Stage, sheet: _Sheet) -> Verdict:
-        score = round(math.fsum(group.total for group in self.sums(sheet.hits)), _DECIMALS) + 0.0
+    def decide(self, stage: Stage, hits: Sequence[Hit], skipped: Sequence[Skipped] = ()) -> Verdict:
+        """The verdict that these hits make together, held against the thresholds of this policy."""
+        score = round(math.fsum(group.total for group in self.sums(hits)), _DECIMALS) + 0.0
         action = next((action for action, at in self.thresholds(stage) if score >= at), Action.ALLOW)
-        forcing = {hit.force: hit.symbol for hit in reversed(sheet.hits) if hit.force and not hit.shadow}
+        forcing = {hit.force: hit.symbol for hit in reversed(hits) if hit.force and not hit.shadow}
         if stage is Stage.CHALLENGE:
             forcing.pop(Action.CHALLENGE, None)
         forced = next((forced for forced in FORCE_PRECEDENCE if forced in forcing), None)
         return Verdict(
             action=forced or action,
             score=score,
-            hits=tuple(sheet.hits),
-            skipped=tuple(sheet.skipped),
+            hits=tuple(hits),
+            skipped=tuple(skipped),
             forced_by=forcing[forced] if forced else None,
             policy=self.hash,
+            profile=self.profile,
         )
 
 

@@ -1,16 +1,21 @@
 """What outlives a call and is shared between screeners: lists and counters in Redis or Valkey.
 
 `client.py` asks in the path of a call, `observe.lua` is what it asks. `lists.py` keeps the allow and
-block entries, `patterns.py` says what may stand in them, `rows.py` is their form as text.
-`embedded.py` runs a server of our own, in its own place (`place.py`).
+block entries, `patterns.py` says what may stand in them, `forms.py` how their numbers can arrive,
+`rows.py` is their form as text.
+`embedded.py` runs a server of our own, in its own place (`place.py`); `rehearsal.py` counts past calls.
 """
 
 from screener.state.client import Fact, Observed, State
 from screener.state.embedded import EmbeddedServer, serving
+from screener.state.forms import forms
 from screener.state.lists import ImportReport, Lists
+from screener.state.rehearsal import CALLER_TTL_S, LISTED, Question, Rehearsal
 from screener.state.rows import Entry, ListKind, Row
 
 __all__ = [
+    "CALLER_TTL_S",
+    "LISTED",
     "EmbeddedServer",
     "Entry",
     "Fact",
@@ -18,7 +23,10 @@ __all__ = [
     "ListKind",
     "Lists",
     "Observed",
+    "Question",
+    "Rehearsal",
     "Row",
     "State",
+    "forms",
     "serving",
 ]

@@ -27,16 +27,21 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from screener.errors import ConfigError, StateUnavailable
 from screener.state.patterns import matching_fields
+from screener.state.weighing import NOT_LISTED, fields_of, weigh
 from screener.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Awaitable, Mapping, Sequence
+
+    from screener.state.weighing import Terms
 
 Fact: TypeAlias = str | int | float | bool
 
 KEYS = "{screener}:"
 """Before every key; the braces keep them on one node of a cluster, where one script may use them all."""
 LISTS_KEY = KEYS + "lists"
+LISTS_CHANGES_KEY = KEYS + "lists:changes"
+FEED_KEY = KEYS + "feed:"
 DEADLINE_S = 0.2
 PAUSE_S = 1.0
 """How long the store is left alone after it did not answer."""
@@ -46,7 +51,7 @@ MAX_CONNECTIONS = 8
 UNREACHABLE = (OSError, TimeoutError, RedisConnectionError, RedisTimeoutError)
 """What a store that is dead, hung, loading or out of reach looks like; TimeoutError is also asyncio's."""
 
-_SCRIPT = Path(__file__).with_name("observe.lua").read_text(encoding="utf-8")
+SCRIPT = Path(__file__).with_name("observe.lua").read_text(encoding="utf-8")
 _SAFE = re.compile(r"[A-Za-z0-9+_.-]{1,64}")
 _CALLER = re.compile(r"\+?[0-9]{1,32}")
 _NO_NUMBER: Mapping[str, Fact] = {
@@ -55,6 +60,7 @@ _NO_NUMBER: Mapping[str, Fact] = {
     "list.entry": "",
     "list.reason": "",
     "list.source": "",
+    **NOT_LISTED,
 }
 _log = structlog.get_logger(__name__)
 
@@ -72,11 +78,20 @@ class State:
 
     `url` is redis://, rediss:// (TLS) or unix://; it is not connected to before the first question.
     `deadline_s` bounds every question; after a failure the store is left alone for `pause_s`.
+    `feeds` are those that are asked, and may be replaced at any time.
     """
 
-    def __init__(self, url: str, *, deadline_s: float = DEADLINE_S, pause_s: float = PAUSE_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        feeds: Sequence[Terms] = (),
+        deadline_s: float = DEADLINE_S,
+        pause_s: float = PAUSE_S,
+    ) -> None:
+        self.feeds = feeds
         self._client = open_client(url, timeout_s=deadline_s)
-        self._observe = self._client.register_script(_SCRIPT)
+        self._observe = self._client.register_script(SCRIPT)
         self._deadline_s = deadline_s
         self._turns = asyncio.Semaphore(MAX_CONNECTIONS)
         self._pause_s = pause_s
@@ -87,7 +102,7 @@ class State:
     async def observe(
         self, caller: str | None, did: str, call_id: str, *, count: bool = True, at: float | None = None
     ) -> Observed:
-        """Count this call and say what is known of its caller: list entries, attempts, DIDs, first seen.
+        """Count this call and say what is known of its caller: list entries, feeds, attempts, first seen.
 
         `caller` is `CallerNumber.key`: E.164, or the bare digits of a short code; None or empty if
         there is none, which has no counters. A call id is counted once within an hour, so a repeated
@@ -97,23 +112,20 @@ class State:
         Never raises. A store that is down, hung or slow gives no facts, within the deadline; during
         the pause after a failure at once. A store that refuses writes still gives the list entries.
         """
-        if not caller:
-            return Observed(_NO_NUMBER)
-        if not _CALLER.fullmatch(caller):
-            return Observed(missing="the caller's number is not a key: only digits after a plus sign are")
+        key = caller or ""
+        if (known := without_store(key)) is not None:
+            return known
         # In turns, each with its own deadline: the queue of a flood of calls is not the store's fault, and
         # must not make it look dead, or who calls behind three hundred others passes the block list.
         async with self._turns:
-            return await self._in_turn(caller, did, call_id, count=count, at=at)
+            return await self._in_turn(key, did, call_id, count=count, at=at)
 
-    async def _in_turn(
-        self, caller: str, did: str, call_id: str, *, count: bool, at: float | None
-    ) -> Observed:
+    async def _in_turn(self, key: str, did: str, call_id: str, *, count: bool, at: float | None) -> Observed:
         if self._left_alone():
             return Observed(missing=self._failure)
         try:
             async with asyncio.timeout(self._deadline_s):
-                facts = await self._ask(caller, did, call_id, count=count, at=at)
+                facts = await self._ask(key, did, call_id, count=count, at=at)
         except UNREACHABLE as error:
             self._retry_at = time.monotonic() + self._pause_s
             return self._failed(error)
@@ -138,17 +150,10 @@ class State:
     async def _ask(
         self, caller: str, did: str, call_id: str, *, count: bool, at: float | None
     ) -> dict[str, Fact]:
-        keys = [
-            LISTS_KEY,
-            f"{KEYS}caller:{caller}",
-            f"{KEYS}dids:{caller}",
-            f"{KEYS}call:{key_part(call_id)}",
-        ]
-        now = "" if at is None else repr(at)
-        reply = await self._observe(
-            keys, [key_part(did), "1" if count else "", now, " ".join(matching_fields(caller))]
-        )
-        return cast("dict[str, Fact]", reply)
+        feeds = self.feeds
+        keys, arguments = question(caller, did, call_id, count=count, at=at, feeds=feeds)
+        reply = await self._observe(keys, arguments)
+        return answer(cast("dict[str, Any]", reply), feeds, time.time() if at is None else at)
 
     def _failed(self, error: Exception | str, facts: Mapping[str, Fact] | None = None) -> Observed:
         reason = describe(error)
@@ -170,6 +175,33 @@ class State:
     async def close(self) -> None:
         """Close the connections. The store keeps what was counted."""
         await self._client.aclose()
+
+
+def without_store(caller: str) -> Observed | None:
+    """What is known of a caller whom the store cannot know; None if it must be asked."""
+    if not caller:
+        return Observed(_NO_NUMBER)
+    if not _CALLER.fullmatch(caller):
+        return Observed(missing="the caller's number is not a key: only digits after a plus sign are")
+    return None
+
+
+def question(  # noqa: PLR0913 - all that the script asks for
+    caller: str, did: str, call_id: str, *, count: bool, at: float | None, feeds: Sequence[Terms] | None
+) -> tuple[list[str], list[str]]:
+    """The keys and arguments of `observe.lua`, as `State.observe`; no `feeds`: nor lists."""
+    keys = [LISTS_KEY, f"{KEYS}caller:{caller}", f"{KEYS}dids:{caller}", f"{KEYS}call:{key_part(call_id)}"]
+    keys += [FEED_KEY + feed.name for feed in feeds or ()]
+    now = "" if at is None else repr(at)
+    arguments = [key_part(did), "1" if count else "", now]
+    arguments.append("" if feeds is None else " ".join(matching_fields(caller)))
+    arguments.append(" ".join(fields_of(caller)) if feeds else "")
+    return keys, arguments
+
+
+def answer(reply: dict[str, Any], feeds: Sequence[Terms], now: float) -> dict[str, Fact]:
+    """The facts in a reply of `observe.lua` to a question about these feeds."""
+    return reply | weigh(reply.pop("feeds", []), feeds, now)
 
 
 def open_client(url: str, *, timeout_s: float, max_connections: int = MAX_CONNECTIONS) -> Redis:

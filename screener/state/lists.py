@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from screener.errors import ListEntryRefused, StateUnavailable
 from screener.number import parse
-from screener.state.client import LISTS_KEY, UNREACHABLE, open_client, unavailable
+from screener.state.client import LISTS_CHANGES_KEY, LISTS_KEY, UNREACHABLE, open_client, unavailable
 from screener.state.patterns import Pattern, matching_fields, read
 from screener.state.rows import HEADER, Entry, ListKind, Row, row_of, rows_in
 
@@ -117,6 +117,11 @@ class Lists:
                     seen.add(name)
                     yield entry
 
+    async def changes(self) -> int:
+        """A number that is another after every change of the lists."""
+        with _needed():
+            return int(await self._client.get(LISTS_CHANGES_KEY) or 0)
+
     async def purge(self) -> int:
         """Forget expired entries, which match nothing but take memory; how many there were."""
         now = self._clock()
@@ -208,6 +213,7 @@ class Lists:
                 pipe.hset(LISTS_KEY, mapping=cast("dict[Any, Any]", new))
             if names:
                 pipe.hdel(LISTS_KEY, *names)
+            pipe.incr(LISTS_CHANGES_KEY)
             if durable and self._durable:
                 pipe.waitaof(1, 0, DISK_WAIT_MS)
             replies = await pipe.execute(raise_on_error=False)

@@ -1,9 +1,11 @@
 -- What the store knows of one caller, learned and asked in one round trip.
 --
 -- KEYS 1 the lists (hash)   2 the caller's record   3 the DIDs he called (sorted set)   4 this call
+--      5… the feeds (hashes)
 -- ARGV 1 the DID   2 '1' to count the call, '' to look only   3 Unix time instead of the server's, or ''
 --      4 the fields of the lists that could match, the winner first, with spaces between (many small
 --        arguments cost the client more than the whole script)
+--      5 the fields of the feeds that could match, the longest first
 --
 -- Answers with a map of facts in their own types (RESP3). A call is counted once, however often it
 -- is asked about; looking only gives what counting would give. Where the server refuses to write
@@ -73,6 +75,24 @@ local function ask_lists()
   end
 end
 
+-- Of each feed that has a snapshot (its field '@' says from when): the feed's place among the keys, the
+-- snapshot's time, the longest pattern that matches and its value. The client knows what it weighs.
+local function ask_feeds()
+  local found, fields = {}, { '@' }
+  for field in string.gmatch(ARGV[5] or '', '%S+') do fields[#fields + 1] = field end
+  for key = 5, #KEYS do
+    local values = redis.call('HMGET', KEYS[key], unpack(fields))
+    if values[1] then
+      local entry = { key - 5, values[1], '', '' }
+      for i = #fields, 2, -1 do
+        if values[i] then entry[3], entry[4] = fields[i], values[i] end
+      end
+      found[#found + 1] = entry
+    end
+  end
+  facts['feeds'] = found
+end
+
 local function ask_record(known)
   local stored = redis.call('GET', KEYS[2])
   local record
@@ -120,6 +140,7 @@ local function ask_fanout(known)
 end
 
 ask_lists()
+ask_feeds()
 local lists_only = {}
 for name, value in pairs(facts) do lists_only[name] = value end
 

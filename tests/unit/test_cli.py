@@ -77,6 +77,8 @@ def run(
         (["explain", "anonymous", "--json"], '"action": "challenge"'),
         (["explain", "anonymous", "--challenge", "failed"], "voicemail"),
         (["explain", HOSTILE], "INVALID"),
+        (["config", "schema"], '"rules/*.yaml"'),
+        (["config", "schema", "profiles"], '"hours"'),
     ],
 )
 def test_command__used_rightly__prints_and_exits_0(
@@ -96,6 +98,9 @@ def test_command__used_rightly__prints_and_exits_0(
         (["explain", "1", "--at", "yesterday"], 2, "--at"),
         (["explain", "1", "--challenge", "perhaps"], 2, "neither passed nor failed"),
         (["calls"], 6, "no ledger here"),
+        (["status"], 7, "no screener is running"),
+        (["reload"], 7, "no screener is running"),
+        (["config", "schema", "feedz"], 2, "feedz"),
         (["calls", "--last", "3x"], 2, "90m, 12h or 30d"),
         (["calls", "--limit", "0"], 2, "--limit"),
         (["list", "add", "block", "0"], 2, "0"),
@@ -112,6 +117,29 @@ def test_command__used_wrongly__says_what_to_do(
     ended = run(*arguments)
     assert ended.code == code
     assert words in ended.out + ended.err
+
+
+def test_explain__profile_in_force__is_named_and_decides(run: Callable[..., Ended], site: Path) -> None:
+    profile = {"description": "-", "did": ["100"], "hours": ["22:00-06:00"], "actions": {"challenge": 5}}
+    (site / "profiles.yaml").write_text(json.dumps({"profiles": {"night": profile}}))
+    night = run("explain", "anonymous", "--did", "100", "--at", "2026-10-01T23:00:00")
+    assert "allow, score 4, profile night, policy" in night.out
+    day = run("explain", "anonymous", "--did", "100", "--at", "2026-10-01T12:00:00")
+    assert "challenge, score 4, policy" in day.out
+    assert "profiles, the first that holds is in force: night no" in day.out
+
+
+def test_config_schema__into_a_directory__is_written_there(run: Callable[..., Ended], tmp_path: Path) -> None:
+    ended = run("config", "schema", "--to", str(tmp_path / "schemas"))
+    assert "yaml-language-server" in ended.out
+    assert json.loads((tmp_path / "schemas/policy.schema.json").read_text())["title"] == "policy.yaml"
+
+
+def test_status__configuration_has_a_mistake__still_finds_where_the_service_is(
+    run: Callable[..., Ended], site: Path
+) -> None:
+    (site / "policy.yaml").write_text("actions: [")
+    assert run("status").code == 7
 
 
 def test_check__several_mistakes__names_file_line_and_key_of_each(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from screener import call, dialplan
+from screener import call, dialplan, mirror
 from screener.call import Call, Ending, Stage
 from screener.verdict import Action
 
@@ -106,10 +106,13 @@ def test_variables__set_by_the_screener__are_those_of_the_contract() -> None:
     by_screener = {name for name, (setter, _) in table("Variables").items() if setter == "screener"}
     assert by_screener == {
         call.HEARTBEAT_VARIABLE,
+        call.MIRROR_VARIABLE,
+        call.MIRROR_VARIABLE + "_",
         *(call.VERDICT_VARIABLE.format(stage=stage) for stage in Stage),
     }
     set_by_dialplan = set(re.findall(r"(?:Set|Read)\((?:GLOBAL\()?(SCREENER_[A-Z_]+)", PLAN))
-    assert set_by_dialplan - {call.HEARTBEAT_VARIABLE, "SCREENER_VERDICT_"} == {
+    assert call.MIRRORED_VARIABLE in set_by_dialplan
+    assert set_by_dialplan - {call.HEARTBEAT_VARIABLE, call.MIRROR_VARIABLE, "SCREENER_VERDICT_"} == {
         name for name, (setter, _) in table("Variables").items() if setter == "dialplan"
     }
 
@@ -124,6 +127,16 @@ def test_options__defaults_and_documented_defaults__are_the_same() -> None:
 def test_options__every_use__is_of_an_option_or_a_variable_that_was_set() -> None:
     for name in table("Options"):
         assert f"${{{name}}}" in PLAN, name
+
+
+def test_mirror__keys_and_bounds_documented_and_written__are_the_same() -> None:
+    keys = table("The mirror of the lists")
+    assert set(keys) == {"screener/nXXX", "screener/pLENGTH-X", "screener/lengths", "screener/version"}
+    assert "${DB(screener/n${number:-3})}" in PLAN
+    assert "${DB(screener/p${length}-${form:-1})}" in PLAN
+    assert f"${{number:0:{mirror.LONGEST}}}" in PLAN
+    assert (mirror.TAIL, f"`_{mirror.SLOTS - 1}`" in README) == (len("XXX"), True)
+    assert f"Up to {mirror.MAX_ENTRIES:,} entries" in README
 
 
 def test_wake_up_key__dialplan_and_contract__agree() -> None:

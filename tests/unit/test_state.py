@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from screener.errors import ConfigError, StateUnavailable
 from screener.state import EmbeddedServer, Fact, Lists, Observed, Row, State
+from screener.state.weighing import NOT_LISTED
 from tests.valkey import connected
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ UNLISTED: dict[str, Fact] = {
     "list.entry": "",
     "list.reason": "",
     "list.source": "",
+    **NOT_LISTED,
 }
 FIRST: dict[str, Fact] = {
     "caller.calls_1m": 1,

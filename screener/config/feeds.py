@@ -1,0 +1,200 @@
+"""Feeds as they stand in `feeds.yaml`: what is fetched from where, how it is read, what it may weigh."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+import phonenumbers
+from pydantic import AfterValidator, BeforeValidator, StringConstraints, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+from screener.config.nodes import Scalar, Tree, merge
+from screener.config.settings import Line, OptionalLine  # noqa: TC001 - pydantic reads annotations
+from screener.config.validating import locate
+from screener.policy import Flag, Number, Text, Written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from screener.policy import Group
+
+Format = Literal["plain", "csv", "phoneblock", "ftc", "prefixes", "saracroche"]
+
+SHIPPED = "shipped:"
+"""Before the name of a file that comes with the screener, in `config/feeds/`."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+
+
+def _above_zero(value: float) -> float:
+    if value <= 0:
+        raise PydanticCustomError("positive", "expected a number above 0")
+    return value
+
+
+def _share(value: float) -> float:
+    if not 0 <= value <= 1:
+        raise PydanticCustomError("share", "expected a share from 0 to 1, such as 0.3")
+    return value
+
+
+def _days(value: object) -> object:
+    return "1000" if value == "off" else value
+
+
+def _or_never(value: float) -> float:
+    return math.inf if value >= _NEVER else _above_zero(value)
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,7}", value, re.ASCII):
+        return int(value)
+    raise PydanticCustomError("count", "expected a whole number from 1 to 99999999")
+
+
+def _country(code: str) -> str:
+    if code and code not in phonenumbers.SUPPORTED_REGIONS:
+        raise PydanticCustomError(
+            "region", "no such country; expected two capital letters such as US, or nothing"
+        )
+    return code
+
+
+def _source(text: str) -> str:
+    try:
+        url = urlsplit(text)
+        host, with_password = url.hostname, "@" in url.netloc
+    except ValueError:
+        host, with_password, url = None, False, urlsplit("")
+    if with_password:
+        raise PydanticCustomError("source", "holds a name or password; put a token into token_file")
+    local = text.startswith(("/", "file:///")) or re.fullmatch(rf"{SHIPPED}[a-z0-9-]+\.txt", text)
+    if not local and not (url.scheme in {"http", "https"} and host):
+        raise PydanticCustomError(
+            "source", "expected https://…, http://…, or the path of a file that begins with /"
+        )
+    return text
+
+
+def _name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise PydanticCustomError(
+            "feed", "the name of a feed is written in small letters, such as phoneblock"
+        )
+    return name
+
+
+_NEVER = 1000.0
+"""`off` for a number of days; such a number is read as infinite."""
+
+Positive = Annotated[Number, AfterValidator(_above_zero)]
+Share = Annotated[Number, AfterValidator(_share)]
+Days = Annotated[
+    Number,
+    BeforeValidator(_days),
+    AfterValidator(_or_never),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 999}, {"enum": ["off", False]}]}
+    ),
+]
+Whole = Annotated[int, BeforeValidator(_whole)]
+
+
+ColumnName = Annotated[str, StringConstraints(max_length=100)]
+
+
+class Columns(Written):
+    """Where a CSV has what: names of its header or positions from 1; empty for what it has not."""
+
+    number: ColumnName = ""
+    votes: ColumnName = ""
+    label: ColumnName = ""
+    seen: ColumnName = ""
+
+    @property
+    def named(self) -> dict[str, str]:
+        """Those that there are."""
+        return {name: str(column) for name, column in self if column}
+
+
+class Defaults(Written):
+    """What every feed has unless it says otherwise; `inf` days stand for `off`."""
+
+    country: Annotated[str, AfterValidator(_country)]
+    columns: Columns
+    token_file: OptionalLine
+    refresh_hours: Positive
+    timeout_s: Positive
+    max_bytes: Whole
+    max_entries: Whole
+    max_change: Share
+    max_bad: Share
+    max_age_days: Days
+    half_life_days: Days
+    weight: Positive
+    full_votes: Whole
+
+
+class Feed(Defaults):
+    """One feed: a source that somebody else keeps, and how far its word goes here."""
+
+    enabled: Flag
+    description: Text
+    licence: Line
+    source: Annotated[OptionalLine, AfterValidator(_source)]
+    format: Format
+
+    @model_validator(mode="after")
+    def _has_columns(self) -> Self:
+        if self.format == "csv" and not self.columns.number:
+            raise PydanticCustomError("columns", "format csv needs columns with at least number")
+        positions = [column.isdecimal() for column in self.columns.named.values()]
+        if any(positions) and not all(positions):
+            raise PydanticCustomError("columns", "columns are either names of a header or positions from 1")
+        return self
+
+
+class FeedsFile(Written):
+    """The contents of `feeds.yaml`, once `defaults` is laid under each feed."""
+
+    defaults: Defaults
+    feeds: dict[Annotated[str, BeforeValidator(_name)], Feed]
+
+
+def with_defaults(tree: Tree) -> Tree:
+    """The file with `defaults` laid under each feed; every value keeps the place where it was written."""
+    defaults, feeds = tree.items.get("defaults"), tree.items.get("feeds")
+    if not isinstance(feeds, Tree):
+        return tree
+    if not isinstance(defaults, Tree):  # that is the problem then, not each value that no feed has
+        return Tree(tree.place, tree.items | {"feeds": Tree(feeds.place)}, tree.keys)
+    whole = {
+        name: merge(defaults, feed) if isinstance(feed, Tree) else feed for name, feed in feeds.items.items()
+    }
+    return Tree(tree.place, tree.items | {"feeds": Tree(feeds.place, whole, feeds.keys)}, tree.keys)
+
+
+def told_once(problems: Iterable[str]) -> list[str]:
+    """The problems with the file: a wrong default is wrong in each feed that takes it, yet one problem."""
+    told: dict[tuple[str, str, str], str] = {}
+    for problem in problems:
+        place, key, text = problem.split(": ", 2)
+        told.setdefault((place, key.rpartition(".")[2], text), problem)
+    return list(told.values())
+
+
+def forced_by_feeds(groups: Iterable[Group], files: Iterable[Tree]) -> Iterator[str]:
+    """A problem for each rule over feeds that forces: the word of strangers adds to a score only."""
+    forcing = [
+        symbol
+        for group in groups
+        for symbol, rule in group.rules.items()
+        if rule.force and re.search(r"\bfeed\.", rule.when)
+    ]
+    for tree in files:
+        for path in (("rules", symbol, "force") for symbol in forcing):
+            if isinstance(node := locate(tree, path), Scalar):
+                yield f"{node.place}: {'.'.join(path)}: a feed may not force an action; give it a score"

@@ -1,0 +1,207 @@
+"""A new policy in place of the old one while calls are being screened: all of it, or none.
+
+The files are read and compiled in a thread, then one reference is exchanged: calls are judged by the
+old policy up to that moment. A configuration with a mistake leaves everything as it was and is told in
+the log and in `screener status`, until a good one is loaded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from watchfiles import awatch
+
+from screener.config import stamps
+from screener.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from screener.config import Config
+    from screener.policy import Policy
+
+log = structlog.get_logger(__name__)
+
+QUIET_MS = 200
+LOOK_S = 5.0
+POLL_S = 1.0
+RETIRE_S = 10.0
+"""When an old policy is taken apart; no call that it judged is under way any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a reload; `problems` is empty if it succeeded, then `policy` is the hash in force."""
+
+    policy: str
+    problems: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"policy": self.policy, "problems": list(self.problems), "restart_needed": list(self.restart)}
+
+
+class Reloader:
+    """Loads the configuration again when told to.
+
+    `load` reads it (in a thread; raises ConfigError), `install` puts its policy and feeds in force. `restart`
+    names the settings that were changed in the files and wait for a restart.
+    """
+
+    def __init__(
+        self,
+        running: Config,
+        *,
+        load: Callable[[], Config],
+        install: Callable[[Config], None],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._running, self._load, self._install, self._clock = running, load, install, clock
+        self._policy, self._stamps = running.policy, running.stamps
+        self._one_at_a_time = asyncio.Lock()
+        self._retired: set[asyncio.Task[None]] = set()
+        self.loaded_at = clock()
+        self.failed_at: datetime | None = None
+        self.outcome = Outcome(running.policy.hash)
+
+    async def reload(self, why: str) -> Outcome:
+        """Read everything anew and put its policy in force; on any mistake nothing changes. Never raises."""
+        async with self._one_at_a_time:
+            gc.disable()  # a collection that walks over a new policy holds callers up for 20 ms
+            try:
+                return await self._reload(why)
+            finally:
+                gc.enable()
+
+    async def _reload(self, why: str) -> Outcome:
+        try:
+            loaded = await asyncio.to_thread(self._read)
+        except ConfigError as error:
+            problems = tuple(error.problems)
+        except Exception as error:
+            log.exception("the configuration could not be loaded")
+            problems = (f"{type(error).__name__}: {error}",)
+        else:
+            return self._take(loaded, why)
+        self.failed_at = self._clock()
+        self.outcome = Outcome(self._policy.hash, problems, self.outcome.restart)
+        log.error(
+            "the changed configuration has mistakes, the old policy stays in force",
+            why=why,
+            policy=self._policy.hash,
+            problems=list(problems),
+        )
+        return self.outcome
+
+    async def watch(self, directory: Path, *, poll: bool) -> None:
+        """Reload whenever a file of the site differs from what was loaded, until cancelled.
+
+        The kernel says at once that something happened, but not on every file system and not once the
+        directory is another one; so there is a look every few seconds too, and with `poll` nothing else.
+        """
+        touched, stop = asyncio.Event(), threading.Event()
+        async with asyncio.TaskGroup() as group:
+            if not poll:
+                group.create_task(_notice(directory, touched, stop))
+            try:
+                while True:
+                    touched.clear()
+                    if await asyncio.to_thread(stamps, directory) != self._stamps:
+                        await _settled(directory)
+                        await self.reload("a file was changed")
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(POLL_S if poll else LOOK_S):
+                            await touched.wait()
+            finally:
+                stop.set()  # watchfiles' thread does not end by being cancelled
+
+    def status(self) -> dict[str, Any]:
+        """Plain values for JSON: what is in force since when, and why a newer one is not."""
+        failed = bool(self.outcome.problems)
+        return {
+            "policy": self._policy.hash,
+            "rule_count": len(self._policy.rules),
+            "loaded_at": self.loaded_at.isoformat(timespec="seconds"),
+            "reload_failed_at": self.failed_at.isoformat(timespec="seconds")
+            if failed and self.failed_at
+            else None,
+            "problems": list(self.outcome.problems),
+            "restart_needed": list(self.outcome.restart),
+        }
+
+    def _read(self) -> Config:
+        # Before, so that what is written meanwhile is noticed.
+        self._stamps = stamps(self._running.site)
+        return self._load()
+
+    def _take(self, loaded: Config, why: str) -> Outcome:
+        restart = _differences("", _needing_restart(self._running), _needing_restart(loaded))
+        recovered = bool(self.outcome.problems)
+        self.outcome = Outcome(loaded.policy.hash, (), restart)
+        if restart:
+            log.warning("settings were changed that need a restart", settings=list(restart))
+        # Descriptions and sources are not part of the hash, so that the same hash is exchanged too.
+        old, self._policy = self._policy, loaded.policy
+        self._install(loaded)
+        gc.freeze()  # as at the start: what is loaded now stays
+        self.loaded_at = self._clock()
+        changed = old.hash != loaded.policy.hash
+        (log.info if changed or recovered else log.debug)(
+            "policy reloaded" if changed else "reloaded, the policy is the same",
+            why=why,
+            policy=loaded.policy.hash,
+            rules=len(loaded.policy.rules),
+        )
+        task = asyncio.get_running_loop().create_task(_retire([old]))
+        self._retired.add(task)
+        task.add_done_callback(self._retired.discard)
+        return self.outcome
+
+
+async def _notice(directory: Path, touched: asyncio.Event, stop: threading.Event) -> None:
+    while not stop.is_set():
+        with contextlib.suppress(OSError, RuntimeError):  # watchfiles' own errors are RuntimeErrors
+            async for _ in awatch(directory, watch_filter=None, debounce=QUIET_MS, stop_event=stop):
+                touched.set()
+        await asyncio.sleep(LOOK_S)
+
+
+async def _settled(directory: Path) -> None:
+    """Wait until nothing changes any more: an editor saves a file in several steps."""
+    before, now = None, await asyncio.to_thread(stamps, directory)
+    while now != before:
+        await asyncio.sleep(QUIET_MS / 1000)
+        before, now = now, await asyncio.to_thread(stamps, directory)
+
+
+async def _retire(old: list[Policy]) -> None:
+    """Take an old policy apart, some rules at a time, between the questions of callers."""
+    await asyncio.sleep(RETIRE_S)
+    pieces = old.pop().pieces()
+    while pieces:
+        del pieces[-8:]
+        await asyncio.sleep(0.001)
+
+
+def _needing_restart(config: Config) -> dict[str, Any]:
+    return config.settings.model_dump()
+
+
+def _differences(path: str, old: Any, new: Any) -> tuple[str, ...]:  # noqa: ANN401 - any JSON value
+    """The names of settings that differ; their values may be secret."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return tuple(
+            name
+            for key in sorted(old.keys() | new.keys())
+            for name in _differences(f"{path}.{key}".lstrip("."), old.get(key), new.get(key))
+        )
+    return () if old == new else (path,)

@@ -1,0 +1,27 @@
+"""Past calls under a new policy: what would have been decided, with the state of each moment rebuilt.
+
+Read `past` (a past call, whatever it was read from), `cdr` (Asterisk's and FreePBX's call detail
+records), `recorded` (our ledger), `comparing` (verdicts, old and new), then `rerun` (all of it in
+the order of time); `aside` is the second process.
+"""
+
+from screener.replay.aside import Aside
+from screener.replay.cdr import INBOUND_CONTEXTS, CdrFile, House
+from screener.replay.comparing import BLOCKED_TALK_S, Bench, Changed, Tally
+from screener.replay.past import PastCall
+from screener.replay.recorded import LedgerFile
+from screener.replay.rerun import rerun
+
+__all__ = [
+    "BLOCKED_TALK_S",
+    "INBOUND_CONTEXTS",
+    "Aside",
+    "Bench",
+    "CdrFile",
+    "Changed",
+    "House",
+    "LedgerFile",
+    "PastCall",
+    "Tally",
+    "rerun",
+]

@@ -1,0 +1,46 @@
+"""A past call, whatever it was read from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from screener.call import Call
+    from screener.facts import FactValue
+
+
+@dataclass(frozen=True, slots=True)
+class PastCall:
+    """One question of a past call, and what became of the call.
+
+    `answered`: a person of ours took it, and talked for `talk_s`. `unknown` names facts that this
+    source cannot tell, although they could be computed from the empty fields of `call`. `facts` and
+    `verdict` are those of the ledger, None where it was not asked; `blind`: the store did not answer then.
+    """
+
+    call: Call
+    answered: bool = False
+    talk_s: int = 0
+    unknown: frozenset[str] = frozenset()
+    facts: Mapping[str, FactValue] | None = None
+    verdict: Mapping[str, Any] | None = None
+    blind: bool = False
+
+
+class Source(Protocol):
+    """Where past calls come from."""
+
+    @property
+    def skipped(self) -> Counter[str]:
+        """Calls and rows that are not replayed, by the reason."""
+
+    def calls(self, since: datetime | None) -> Iterator[PastCall]:
+        """Calls in the order of time."""
+
+    def total(self, since: datetime | None) -> int:
+        """About how many `calls` will give."""

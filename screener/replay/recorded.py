@@ -1,0 +1,70 @@
+"""Our own ledger as past calls: the most faithful source, for it holds what was known at the time.
+
+What follows from the call alone (number, name, hour) is computed anew, with the candidate's country
+and time zone. What the store knew (lists, feeds, counters) is as recorded; facts that are younger than
+the row are rebuilt, unless the store did not answer then: a rule that was skipped for it is skipped again.
+
+A call that was not screened has only its end in the ledger: it is judged by its number and ours.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from screener import ledger
+from screener.call import Call, Stage
+from screener.replay.past import PastCall
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+UNKNOWN: Final = frozenset(("call.diverted", "caller.has_name"))
+"""Of a call that was not screened."""
+
+_TEXTS = frozenset(Call.__slots__) - {"id", "stage", "at", "asked", "deadline_ms"}
+
+
+class LedgerFile:
+    """The calls of a ledger, oldest first; its methods raise LedgerError as `ledger.calls` does."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.skipped: Counter[str] = Counter()
+
+    def total(self, since: datetime | None) -> int:
+        """How many calls there are, from `since` on."""
+        return ledger.count(self.path, since)
+
+    def calls(self, since: datetime | None) -> Iterator[PastCall]:
+        """Every question of every call; those of one call follow each other."""
+        for rows in ledger.oldest_first(self.path, since):
+            yield from self._questions(rows)
+
+    def _questions(self, rows: Sequence[ledger.Row]) -> Iterator[PastCall]:
+        end: dict[str, Any] = {}
+        for row in rows:
+            if row.kind == "end":
+                end |= row.body
+        talk_s = end.get("talk_s")
+        answered = end.get("disposition") == "answered"
+        became = (answered, talk_s if answered and type(talk_s) is int else 0)
+        asked = [row for row in rows if row.kind in set(Stage)]
+        for row in asked:
+            texts, facts, verdict = (row.body.get(name) for name in ("call", "facts", "verdict"))
+            if not (isinstance(texts, dict) and isinstance(facts, dict) and isinstance(verdict, dict)):
+                self.skipped["damaged or foreign rows"] += 1
+                continue
+            call, blind = _call(row, Stage(row.kind), texts), bool(row.body.get("missing"))
+            yield PastCall(call, *became, facts=facts, verdict=verdict, blind=blind)
+        if not asked and end.get("missed"):
+            yield PastCall(_call(rows[0], Stage.SETUP, end), *became, unknown=UNKNOWN)
+        elif not asked:
+            self.skipped["calls without a question"] += 1
+
+
+def _call(row: ledger.Row, stage: Stage, body: dict[str, Any]) -> Call:
+    texts = {name: body[name] for name in _TEXTS if isinstance(body.get(name), str)}
+    return Call(**{"channel": "", **texts}, id=row.call_id, stage=stage, at=row.at)

@@ -1,0 +1,108 @@
+"""What an administrator sees of the running service, and how it is told to take over changed files."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from screener import __version__, config, control
+from screener.errors import StateUnavailable
+from screener.feeds import terms_of
+from screener.reloading import Reloader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from screener.ami import Ami
+    from screener.config import Config
+    from screener.feeds import Refresher
+    from screener.ledger import Ledger
+    from screener.screening import Screener
+    from screener.state import State
+
+log = structlog.get_logger(__name__)
+
+
+class Steering:
+    """Takes SIGHUP (`hangup`), changed files and the commands `status` and `reload`."""
+
+    def __init__(  # noqa: PLR0913 - the parts whose state is shown, each once
+        self,
+        running: Config,
+        *,
+        ami: Ami,
+        state: State,
+        ledger: Ledger,
+        screener: Screener,
+        feeds: Refresher,
+        hangup: asyncio.Event,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.ami, self.state, self.ledger, self.screener, self.feeds = ami, state, ledger, screener, feeds
+        self._config, self._hangup, self._clock = running, hangup, clock
+        self._started_at = clock()
+        self._connected_at: datetime | None = None
+        self._connections = 0
+        self.reloader = Reloader(
+            running, load=lambda: config.load(running.site), install=self._install, clock=clock
+        )
+
+    async def run(self) -> None:
+        """Listen until cancelled. What goes wrong here is logged; calls are screened all the same."""
+        settings, commands = self._config.settings, {"status": self.status, "reload": self.reload}
+        async with control.serving(settings.state_dir, commands), asyncio.TaskGroup() as group:
+            if self._config.site and settings.watch != "off":
+                group.create_task(self.reloader.watch(self._config.site, poll=settings.watch == "poll"))
+            while True:
+                await self._hangup.wait()
+                self._hangup.clear()
+                await self.reloader.reload("SIGHUP")
+
+    def connected(self) -> None:
+        """Note that calls begin to be screened, at first or after a gap."""
+        self._connections += 1
+        self._connected_at = self._clock()
+
+    async def reload(self) -> dict[str, Any]:
+        """Reload and say what became of it."""
+        return (await self.reloader.reload("screener reload")).as_dict()
+
+    async def status(self) -> dict[str, Any]:
+        """All that is worth knowing of the running service, as plain values for JSON."""
+        up = self.ami.ready.is_set()
+        return {
+            "version": __version__,
+            "started_at": _shown(self._started_at),
+            **self.reloader.status(),
+            "ami": {
+                "address": self.ami.address,
+                "connected_since": _shown(self._connected_at) if up else None,
+                "reconnects": max(0, self._connections - 1),
+            },
+            "store": await self._store(),
+            "ledger": {
+                "healthy": self.ledger.healthy,
+                "waiting": self.ledger.waiting,
+                "dropped": self.ledger.dropped,
+            },
+            **self.screener.counters.as_dict(self.screener.policy),
+        }
+
+    async def _store(self) -> dict[str, Any]:
+        try:
+            await self.state.ping()
+        except StateUnavailable as error:
+            return {"reachable": False, "reason": str(error)}
+        return {"reachable": True, "reason": ""}
+
+    def _install(self, config: Config) -> None:
+        self.screener.policy = config.policy
+        self.state.feeds = terms_of(config.feeds)
+        self.feeds.feeds = config.feeds
+
+
+def _shown(at: datetime | None) -> str | None:
+    return at.isoformat(timespec="seconds") if at else None
