@@ -70,12 +70,13 @@ async def measure(variant: str, rate: int, seconds: int, pbx: Asterisk, director
         delays = await load.place(pbx, kind, rate, max(20, rate * seconds))
         spent = {name: 1000 * (load.cpu_s(pid) - before[name]) / delays.placed for name, pid in every.items()}
         memory = {name: load.rss_mb(pid) for name, pid in pids.items()}
+    phases = load.phases(directory / "state" / "ledger.db", delays.placed) if variant == "screener" else {}
     return {
         "variant": variant, "rate": rate, "calls": delays.placed, "lost": delays.placed - delays.arrived,
         "p50_ms": delays.p50, "p99_ms": delays.p99, "max_ms": delays.worst,
         "asterisk_cpu_ms": spent["asterisk"], "client_cpu_ms": spent.get("client"),
         "store_cpu_ms": spent.get("store"),
-        "client_rss_mb": memory.get("client"), "store_rss_mb": memory.get("store"),
+        "client_rss_mb": memory.get("client"), "store_rss_mb": memory.get("store"), "phases": phases,
     }  # fmt: skip
 
 
@@ -130,6 +131,16 @@ def page(rows: list[dict[str, Any]], seconds: int) -> str:
             f"| {rate} | {ours['p50_ms'] / bare['p50_ms']:.2f} × | {ours['p99_ms'] / bare['p99_ms']:.2f} × "
             f"| {share:.2f} |"
         )
+    out += [
+        "",
+        "Where the screener's own time goes, median ms of each phase, as the ledger has it of every call:",
+        "",
+    ]
+    ours_by_rate = {row["rate"]: row["phases"] for row in rows if row["variant"] == "screener"}
+    names = ("queue_ms", "state_ms", "judge_ms", "send_ms")
+    out += ["| calls/s | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
+    for rate, phases in ours_by_rate.items():
+        out.append(f"| {rate} | " + " | ".join(f"{phases[name]:.2f}" for name in names) + " |")
     return "\n".join(out) + "\n"
 
 

@@ -6,9 +6,12 @@ import asyncio
 import math
 import os
 import random
+import statistics
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from screener import ledger
 
 if TYPE_CHECKING:
     from tests.pbx.asterisk import Asterisk
@@ -120,6 +123,12 @@ async def place(pbx: Asterisk, kind: str, rate: int, count: int) -> Delays:
     await process.wait()
     lines = delays.read_text().split()
     return measured([int(float(line)) for line in lines], count)
+
+
+def phases(path: Path, count: int) -> dict[str, float]:
+    """Median milliseconds of each phase of the last `count` decisions in a ledger."""
+    timings = [record.timings for record in ledger.calls(path, limit=count) if record.timings]
+    return {name: statistics.median(one[name] for one in timings) for name in timings[0]}
 
 
 def cpu_s(pid: int) -> float:
