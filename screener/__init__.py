@@ -17,6 +17,10 @@ Then downwards, in the order in which a call meets them:
 9. `config/`      the layered YAML files as typed models; `dialplan.py` their other half
 10. `app.py`      the parts put together and run; `cli/` the commands
 
+Beside the way of a call: `mirror.py` copies the lists into Asterisk for the time that we are away,
+`feeds/` fetches numbers that others complain about, `steering.py`, `reloading.py`, `control.py` and
+`counters.py` let an administrator look and change things, `replay/` runs past calls through a policy.
+
 `text.py` makes strangers' text safe to show, `dialplan.py` checks that the dialplan has every action.
 `steering.py` is what an administrator sees and does while calls are screened: `control.py` the socket,
 `reloading.py` a new policy in place of the old one, `counters.py` what was decided so far.

@@ -166,6 +166,8 @@ async def _kept_up(what: str, work: Callable[[], Coroutine[None, None, None]]) -
     while True:
         try:
             return await work()
+        except ScreenerError as error:
+            log.error("something beside the calls failed and is begun again", what=what, reason=str(error))
         except Exception:
             log.exception("something beside the calls failed and is begun again", what=what)
         await asyncio.sleep(AGAIN_S)
