@@ -233,15 +233,6 @@ async def _adopt(screener: Screener, path: Path) -> None:
         log.exception("recordings could not be looked through")
 
 
-async def _mirror(ami: Ami, url: str, settings: Settings) -> None:
-    """Keep Asterisk's own copy of the lists."""
-    lists = Lists(url, settings.region, settings.own_numbers)
-    try:
-        await Mirror(ami, lists, settings.region, clock=lambda: now().timestamp()).run()
-    finally:
-        await lists.close()
-
-
 async def _watch_disk(directory: Path) -> None:
     """Raise an alarm while there is little room for recordings."""
     while True:

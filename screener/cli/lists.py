@@ -92,6 +92,12 @@ def show_all(site: Site = None) -> None:
     _show(sorted(_with_lists(site, collect), key=lambda entry: (entry.kind, entry.pattern)))
 
 
+@cli.command()
+def purge(site: Site = None) -> None:
+    """Forget expired entries, which match nothing but take memory."""
+    show(f"{_with_lists(site, lambda lists: lists.purge())} expired entries forgotten")
+
+
 @cli.command("import")
 def import_file(
     file: Annotated[Path, typer.Argument(help="Text or CSV, an entry a line.", exists=True, dir_okay=False)],

@@ -5,27 +5,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 
 from screener import dialplan
-from screener.cli import main
 from screener.ledger import Ledger, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
+    from tests.commandline import Command
+
 HOSTILE = "\x1b[31m[red]\r\n=cmd()\u202e"
-
-
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture
@@ -42,23 +35,8 @@ def site(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(
-    site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Ended]:
+def run(site: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     monkeypatch.setenv("SCREENER_CONFIG", str(site))
-    monkeypatch.setenv("COLUMNS", "300")
-
-    def command(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["screener", *arguments])
-        code: int | str | None = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return Ended(int(code or 0), out, err)
-
     return command
 
 
@@ -81,9 +59,7 @@ def run(
         (["config", "schema", "profiles"], '"hours"'),
     ],
 )
-def test_command__used_rightly__prints_and_exits_0(
-    run: Callable[..., Ended], arguments: list[str], words: str
-) -> None:
+def test_command__used_rightly__prints_and_exits_0(run: Command, arguments: list[str], words: str) -> None:
     ended = run(*arguments)
     assert ended.code == 0, ended.err
     assert words in ended.out
@@ -112,14 +88,14 @@ def test_command__used_rightly__prints_and_exits_0(
     ],
 )
 def test_command__used_wrongly__says_what_to_do(
-    run: Callable[..., Ended], arguments: list[str], code: int, words: str
+    run: Command, arguments: list[str], code: int, words: str
 ) -> None:
     ended = run(*arguments)
     assert ended.code == code
     assert words in ended.out + ended.err
 
 
-def test_explain__profile_in_force__is_named_and_decides(run: Callable[..., Ended], site: Path) -> None:
+def test_explain__profile_in_force__is_named_and_decides(run: Command, site: Path) -> None:
     profile = {"description": "-", "did": ["100"], "hours": ["22:00-06:00"], "actions": {"challenge": 5}}
     (site / "profiles.yaml").write_text(json.dumps({"profiles": {"night": profile}}))
     night = run("explain", "anonymous", "--did", "100", "--at", "2026-10-01T23:00:00")
@@ -129,22 +105,20 @@ def test_explain__profile_in_force__is_named_and_decides(run: Callable[..., Ende
     assert "profiles, the first that holds is in force: night no" in day.out
 
 
-def test_config_schema__into_a_directory__is_written_there(run: Callable[..., Ended], tmp_path: Path) -> None:
+def test_config_schema__into_a_directory__is_written_there(run: Command, tmp_path: Path) -> None:
     ended = run("config", "schema", "--to", str(tmp_path / "schemas"))
     assert "yaml-language-server" in ended.out
     assert json.loads((tmp_path / "schemas/policy.schema.json").read_text())["title"] == "policy.yaml"
 
 
 def test_status__configuration_has_a_mistake__still_finds_where_the_service_is(
-    run: Callable[..., Ended], site: Path
+    run: Command, site: Path
 ) -> None:
     (site / "policy.yaml").write_text("actions: [")
     assert run("status").code == 7
 
 
-def test_check__several_mistakes__names_file_line_and_key_of_each(
-    run: Callable[..., Ended], site: Path
-) -> None:
+def test_check__several_mistakes__names_file_line_and_key_of_each(run: Command, site: Path) -> None:
     (site / "policy.yaml").write_text("actions:\n  challenge: many\n")
     (site / "rules").mkdir()
     (site / "rules/velocity.yaml").write_text("rules:\n  BURST:\n    when: caller.calls_1x > 1\n")
@@ -154,9 +128,7 @@ def test_check__several_mistakes__names_file_line_and_key_of_each(
     assert "rules/velocity.yaml:3:11: rules.BURST.when" in ended.err
 
 
-def test_list__a_life_of_an_entry__is_found_exported_and_gone(
-    run: Callable[..., Ended], tmp_path: Path
-) -> None:
+def test_list__a_life_of_an_entry__is_found_exported_and_gone(run: Command, tmp_path: Path) -> None:
     assert run("list", "add", "block", "17712345678", "--reason", HOSTILE, "--expires", "30d").code == 0
     found = run("list", "find", "+8617712345678")
     assert "+8617712345678" in found.out
@@ -170,18 +142,14 @@ def test_list__a_life_of_an_entry__is_found_exported_and_gone(
     assert "BLOCKLISTED" in run("explain", "017712345678").out
 
 
-def test_list_import__for_the_allow_list__friends_are_not_blocked(
-    run: Callable[..., Ended], tmp_path: Path
-) -> None:
+def test_list_import__for_the_allow_list__friends_are_not_blocked(run: Command, tmp_path: Path) -> None:
     file = tmp_path / "friends.txt"
     file.write_text("+8613912345678\n")
     assert run("list", "import", str(file), "--kind", "allow").code == 0
     assert run("list", "find", "+8613912345678").out.splitlines()[1].startswith("allow")
 
 
-def test_list_import__bad_rows__are_told_with_their_line_and_skipped(
-    run: Callable[..., Ended], tmp_path: Path
-) -> None:
+def test_list_import__bad_rows__are_told_with_their_line_and_skipped(run: Command, tmp_path: Path) -> None:
     file = tmp_path / "feed.txt"
     file.write_text("+8617712345678\n0\nFLOWERS\n+8617712345679\n")
     ended = run("list", "import", str(file))
@@ -191,9 +159,7 @@ def test_list_import__bad_rows__are_told_with_their_line_and_skipped(
     assert f"{file}:3: " in ended.err
 
 
-def test_calls__of_a_hostile_caller__prints_no_control_character(
-    run: Callable[..., Ended], tmp_path: Path
-) -> None:
+def test_calls__of_a_hostile_caller__prints_no_control_character(run: Command, tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "s" / "ledger.db") as ledger:
         verdict = {"action": "allow", "score": 0, "hits": []}
         body = {"call": {"number": HOSTILE, "shown": HOSTILE, "did": HOSTILE}, "verdict": verdict}
@@ -207,7 +173,7 @@ def test_calls__of_a_hostile_caller__prints_no_control_character(
 
 @pytest.mark.parametrize("missing", ["reject.conf", "voicemail.conf"])
 def test_check__dialplan_without_an_action__names_the_file(
-    run: Callable[..., Ended], tmp_path: Path, missing: str
+    run: Command, tmp_path: Path, missing: str
 ) -> None:
     shutil.copytree(dialplan.shipped_dir(), tmp_path / "plan")
     (tmp_path / "plan/actions" / missing).unlink()
@@ -218,7 +184,7 @@ def test_check__dialplan_without_an_action__names_the_file(
     assert "tarpit" in ended.err
 
 
-def test_check__dialplan_of_another_version__says_so(run: Callable[..., Ended], tmp_path: Path) -> None:
+def test_check__dialplan_of_another_version__says_so(run: Command, tmp_path: Path) -> None:
     shutil.copytree(dialplan.shipped_dir(), tmp_path / "plan")
     main = tmp_path / "plan/screener.conf"
     main.write_text(main.read_text().replace("Version: 1", "Version: 0"))
@@ -229,7 +195,7 @@ def test_check__dialplan_of_another_version__says_so(run: Callable[..., Ended], 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what the service's user could not use")
 def test_list__as_root_in_the_directory_of_the_service__is_told_whose_command_it_is(
-    run: Callable[..., Ended], tmp_path: Path
+    run: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "s").mkdir()
     os.chown(tmp_path / "s", 65534, -1)
@@ -237,3 +203,13 @@ def test_list__as_root_in_the_directory_of_the_service__is_told_whose_command_it
     assert ended.code == 5
     assert "sudo -u nobody" in ended.err
     assert not list((tmp_path / "s").iterdir())
+
+
+def test_list_purge__an_expired_entry__is_forgotten(run: Command, tmp_path: Path) -> None:
+    file = tmp_path / "old.csv"
+    file.write_text("number,expires\n+8617712345678,2020-01-01\n+8617712345679,\n")
+    assert run("list", "import", str(file)).code == 0
+    assert "1 expired entries forgotten" in run("list", "purge").out
+    shown = run("list", "show").out
+    assert "+8617712345678" not in shown
+    assert "+8617712345679" in shown

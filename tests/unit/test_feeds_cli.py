@@ -3,42 +3,32 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
-from screener.cli import main
-
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.commandline import Command
 
 Run = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def run(
-    tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
+def run(tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch, command: Command) -> Run:
     (tmp_path / "screener.yaml").write_text(json.dumps({"redis": {"url": store_url}}))
     ours = {"enabled": "true", "description": "ours", "licence": "ours", "source": str(tmp_path / "list")}
     feeds = {"feeds": {"ours": ours | {"format": "plain"}}}
     (tmp_path / "feeds.yaml").write_text(json.dumps(feeds))
     monkeypatch.setenv("SCREENER_CONFIG", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "300")
 
-    def command(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["screener", *arguments])
-        code: int | str | None = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code
-        out, err = capsys.readouterr()
-        return int(code or 0), out + err
+    def run(*arguments: str) -> tuple[int, str]:
+        ended = command(*arguments)
+        return ended.code, ended.out + ended.err
 
-    return command
+    return run
 
 
 def test_feed__from_the_first_refresh_to_a_roll_back__each_command_says_so(run: Run, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import random
 import re
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -28,19 +29,11 @@ from tests import cdr
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.commandline import Command
+
 ZONE = ZoneInfo("Asia/Shanghai")
 MONDAY = datetime(2026, 1, 5, 10)  # noqa: DTZ001 - records hold local time
 FRIEND = "13912345678"
-
-
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-class Run(Protocol):
-    def __call__(self, *arguments: object) -> Ended: ...
 
 
 @pytest.fixture
@@ -58,22 +51,9 @@ def directory(path: Path, tmp_path: Path, **policy: Any) -> Path:
 
 
 @pytest.fixture
-def run(site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(site: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     monkeypatch.setenv("SCREENER_CONFIG", str(site))
-    monkeypatch.setenv("COLUMNS", "300")
-
-    def replay(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["screener", "replay", *map(str, arguments)])
-        code: int | str | None = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return Ended(int(code or 0), out, err)
-
-    return replay
+    return partial(command, "replay")
 
 
 def sweep(first: datetime, numbers: int) -> list[list[str]]:
@@ -90,7 +70,7 @@ def sweep(first: datetime, numbers: int) -> list[list[str]]:
 
 
 def test_replay__the_same_records_twice_and_from_freepbx__gives_the_same_verdicts_byte_for_byte(
-    run: Run, tmp_path: Path
+    run: Command, tmp_path: Path
 ) -> None:
     rows = list(cdr.office(600, days=20))
     master = cdr.write(tmp_path / "Master.csv", rows)
@@ -112,7 +92,7 @@ def test_replay__the_same_records_twice_and_from_freepbx__gives_the_same_verdict
     assert lines[-1]["summary"]["skipped"] == {"outbound": sum(row[3] == "from-internal" for row in rows)}
 
 
-def test_replay__a_sweep__is_counted_up_to_the_moment_of_each_call(run: Run, tmp_path: Path) -> None:
+def test_replay__a_sweep__is_counted_up_to_the_moment_of_each_call(run: Command, tmp_path: Path) -> None:
     rows = sweep(MONDAY, 5) + sweep(MONDAY + timedelta(days=30), 2)
     master = cdr.write(tmp_path / "Master.csv", rows[::-1])
     ended = run(master, "--json", tmp_path / "out")
@@ -140,7 +120,7 @@ def test_replay__the_time_a_caller_is_remembered__is_that_of_the_script() -> Non
     ],
 )
 def test_replay__a_change_that_blocks_who_was_talked_to__is_refused(
-    run: Run,
+    run: Command,
     tmp_path: Path,
     talk_s: int,
     app: str,
@@ -162,7 +142,7 @@ def test_replay__a_change_that_blocks_who_was_talked_to__is_refused(
     assert (ended.code, words in ended.out) == (code, True), ended.out + ended.err
 
 
-def test_replay__answered_calls_that_would_be_challenged__are_a_warning(run: Run, tmp_path: Path) -> None:
+def test_replay__answered_calls_that_would_be_challenged__are_a_warning(run: Command, tmp_path: Path) -> None:
     master = cdr.write(tmp_path / "Master.csv", [cdr.record(MONDAY, "", talk_s=61)])
     ended = run(master)
     assert ended.code == 0
@@ -197,7 +177,7 @@ def test_cdr__from_inside_or_outside__is_told_by_context_did_and_trunk(
     assert found.skipped[kind] == (kind != "inbound")
 
 
-def test_replay__no_call_from_outside__names_the_contexts_there_are(run: Run, tmp_path: Path) -> None:
+def test_replay__no_call_from_outside__names_the_contexts_there_are(run: Command, tmp_path: Path) -> None:
     master = cdr.write(tmp_path / "Master.csv", [cdr.record(MONDAY, context="\x1bcarrier")] * 2)
     ended = run(master)
     assert "--inbound-context. There are: carrier (2)" in ended.out.replace("\\x1b", "")
@@ -250,7 +230,7 @@ def test_cdr__a_bad_row_between_good_ones__is_reported_with_its_line_and_skipped
     ],
 )
 def test_replay__what_is_no_source__is_told_plainly(
-    run: Run, tmp_path: Path, content: bytes, options: tuple[str, ...], code: int, words: str
+    run: Command, tmp_path: Path, content: bytes, options: tuple[str, ...], code: int, words: str
 ) -> None:
     source = tmp_path / "source"
     source.write_bytes(content)
@@ -259,7 +239,7 @@ def test_replay__what_is_no_source__is_told_plainly(
     assert words in ended.out + ended.err
 
 
-def test_replay__a_hostile_caller__prints_nothing_that_a_terminal_obeys(run: Run, tmp_path: Path) -> None:
+def test_replay__a_hostile_caller__prints_nothing_that_a_terminal_obeys(run: Command, tmp_path: Path) -> None:
     hostile = '\x1b[31m"[red]\u202e\r=cmd()'
     rows = [cdr.record(MONDAY, hostile, hostile, name=hostile, unique=hostile)]
     ended = run(cdr.write(tmp_path / "Master.csv", rows), "--json", tmp_path / "out")
@@ -269,7 +249,7 @@ def test_replay__a_hostile_caller__prints_nothing_that_a_terminal_obeys(run: Run
 
 
 def test_replay__lists_of_today__count_unless_told_otherwise(
-    run: Run,
+    run: Command,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -284,7 +264,7 @@ def test_replay__lists_of_today__count_unless_told_otherwise(
     assert "0 changed" in run(master, "--no-lists").out
 
 
-def test_replay__the_last_days_only__knows_the_calls_before_them(run: Run, tmp_path: Path) -> None:
+def test_replay__the_last_days_only__knows_the_calls_before_them(run: Command, tmp_path: Path) -> None:
     now = datetime.now(ZONE).replace(microsecond=0, tzinfo=None)
     rows = [cdr.record(now - timedelta(hours=hour)) for hour in (30, 1)]
     stranger = cdr.record(now - timedelta(hours=1), "13887654321")
@@ -335,7 +315,7 @@ def recorded(
 
 
 def test_replay__our_ledger_under_the_same_policy__gives_every_verdict_again(
-    run: Run, site: Path, tmp_path: Path
+    run: Command, site: Path, tmp_path: Path
 ) -> None:
     source = recorded(site, tmp_path / "s" / "ledger.db", FRIEND, "anonymous", "95588", "\x1b[31m\udcff")
     ended = run()
@@ -347,7 +327,7 @@ def test_replay__our_ledger_under_the_same_policy__gives_every_verdict_again(
 
 
 def test_replay__a_ledger_verdict_that_its_own_policy_would_not_give__is_an_error(
-    run: Run, site: Path, tmp_path: Path
+    run: Command, site: Path, tmp_path: Path
 ) -> None:
     def forge(body: dict[str, Any]) -> None:
         body["verdict"]["hits"][0]["because"] = "something else"
@@ -361,7 +341,7 @@ def test_replay__a_ledger_verdict_that_its_own_policy_would_not_give__is_an_erro
 
 
 def test_replay__a_ledger_under_another_policy__takes_what_the_store_knew_from_the_row(
-    run: Run, site: Path, tmp_path: Path
+    run: Command, site: Path, tmp_path: Path
 ) -> None:
     source = recorded(site, tmp_path / "old.db", FRIEND, talk_s=75)
     candidate = directory(tmp_path / "new", tmp_path, actions={"challenge": 3, "voicemail": 4})
@@ -371,7 +351,7 @@ def test_replay__a_ledger_under_another_policy__takes_what_the_store_knew_from_t
 
 
 def test_replay__calls_that_were_not_screened_and_damaged_rows__are_judged_or_counted(
-    run: Run, tmp_path: Path
+    run: Command, tmp_path: Path
 ) -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
     with Ledger.open(tmp_path / "l.db") as writer:
@@ -386,7 +366,7 @@ def test_replay__calls_that_were_not_screened_and_damaged_rows__are_judged_or_co
 
 
 def test_replay__a_challenge_that_would_not_be_asked__is_not_judged(
-    run: Run, site: Path, tmp_path: Path
+    run: Command, site: Path, tmp_path: Path
 ) -> None:
     source = recorded(site, tmp_path / "old.db", FRIEND)
     with Ledger.open(source) as writer:
