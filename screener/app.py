@@ -10,7 +10,7 @@ import ssl
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -25,7 +25,7 @@ from screener.state import EmbeddedServer, Lists, State
 from screener.steering import Steering
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import Callable, Collection, Coroutine
     from pathlib import Path
 
     from screener.config import Config
@@ -41,6 +41,7 @@ SWITCH_S = 0.0005
 """How long the ledger's or the log's thread may keep a caller waiting; Python's own limit is 5 ms."""
 REVISIT_S = 90.0
 """When to look again for recordings that were still being made when the connection came back."""
+CANCEL_S = 0.1
 CHECK_S = 30.0
 AGAIN_S = 5.0
 """The pause before housekeeping that failed is begun again."""
@@ -83,17 +84,28 @@ async def serve(config: Config) -> None:
     async with contextlib.AsyncExitStack() as stack:
         parts = await _built(config, hangup, stack)
         await _warmed(config, parts.screener.state)
-        async with _tasks() as group:
-            for what, work in parts.housekeeping.items():
-                group.create_task(_kept_up(what, work))
-            connection = group.create_task(parts.ami.run(parts.screener.receive, parts.ready))
-            stopped = group.create_task(stop.wait())
+        start = asyncio.get_running_loop().create_task
+        beside = [start(_kept_up(what, work)) for what, work in parts.housekeeping.items()]
+        connection = start(parts.ami.run(parts.screener.receive, parts.ready))
+        stopped = start(stop.wait())
+        try:
             await asyncio.wait({connection, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if stop.is_set():
-                log.info("stopping; new calls ring unscreened")
-                await parts.ami.say_goodbye()
-                await parts.screener.drain(DRAIN_S)
-                raise _Stopped
+            if not stop.is_set():
+                connection.result()  # it ends only by an error
+            log.info("stopping; new calls ring unscreened")
+            await parts.ami.say_goodbye()
+            await parts.screener.drain(DRAIN_S)
+        finally:
+            await _ended({*beside, connection, stopped})
+
+
+async def _ended(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until it takes: redis-py on Python 3.11 loses a cancellation now and then."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,25 +183,6 @@ async def _kept_up(what: str, work: Callable[[], Coroutine[None, None, None]]) -
         except Exception:
             log.exception("something beside the calls failed and is begun again", what=what)
         await asyncio.sleep(AGAIN_S)
-
-
-class _Stopped(Exception):  # noqa: N818 - not an error
-    """Ends the task group of a service that was asked to stop."""
-
-
-@contextlib.asynccontextmanager
-async def _tasks() -> AsyncIterator[asyncio.TaskGroup]:
-    """A task group whose ordinary end is `_Stopped`, and whose one failure comes out as itself."""
-    failure: BaseException | None = None
-    try:
-        async with asyncio.TaskGroup() as group:
-            yield group
-    except* _Stopped:
-        pass
-    except* ScreenerError as errors:
-        failure = errors.exceptions[0]  # raised here, early versions of Python 3.11 would wrap it again
-    if failure:
-        raise failure
 
 
 async def _after_each_gap(screener: Screener, settings: Settings, connected: asyncio.Event) -> None:

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +133,8 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _fold(rows: list[Row]) -> CallRecord:
+    # A call of a moment may end before its verdict is filed: what counts is when things happened.
+    rows = sorted(rows, key=attrgetter("at"))
     bodies = [(row.kind, _shown(row.body)) for row in rows]
     judged = [body for kind, body in bodies if kind in ("setup", "challenge")]
     first, last = (judged[0], judged[-1]) if judged else ({}, {})

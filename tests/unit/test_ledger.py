@@ -73,7 +73,8 @@ async def test_calls__rows_of_a_whole_call__fold_into_one_record(path: Path) -> 
         {"path": "/rec/1.7-caller.wav", "complete": True, "bytes": 44},
         {"path": "/rec/1.7-mix.wav", "complete": True},
     ]
-    assert [row.kind for row in record.rows][:3] == ["setup", "challenge", "weather"]
+    kinds = [row.kind for row in record.rows]
+    assert kinds == ["setup", "weather", "recording", "recording", "recording", "challenge", "end"]
     assert filed(path) == {"1.7-caller.wav": 44, "1.7-mix.wav": -1}
 
 
@@ -325,3 +326,13 @@ def test_flush__process_killed_under_load__loses_nothing_that_was_acknowledged(p
     assert len(list(calls(path))) == len(kept) + 1
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+async def test_calls__end_filed_before_the_verdict__are_told_in_the_order_of_events(path: Path) -> None:
+    with Ledger.open(path) as ledger:
+        ledger.append(Row("1.9", "end", NOON + timedelta(seconds=1), {"disposition": "answered"}))
+        ledger.append(Row("1.9", "setup", NOON, {"verdict": {"action": "allow"}}))
+        await ledger.flush()
+    (record,) = calls(path)
+    assert record.at == NOON
+    assert [row.kind for row in record.rows] == ["setup", "end"]
