@@ -80,9 +80,12 @@ class House:
         return await asyncio.wait_for(self.phone.incoming.get(), within)
 
     async def answered(self, within: float = RING_S) -> Dialog:
-        """Wait until our telephone rings and has been answered."""
+        """Wait until our telephone rings and has been answered, and the latest caller knows it."""
         ringing = await self.rings(within)
         await asyncio.wait_for(ringing.answered.wait(), within)
+        # A hangup before the answer has reached the caller would be a cancelled call.
+        latest = list(self.caller.dialogs.values())[-1]
+        await asyncio.wait_for(latest.answered.wait(), within)
         return ringing
 
     @property
