@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 import phonenumbers
-from pydantic import AfterValidator, BeforeValidator, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    StringConstraints,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from screener.config.nodes import Scalar, Tree, merge
 from screener.config.settings import Line, OptionalLine  # noqa: TC001 - pydantic reads annotations
 from screener.config.validating import locate
-from screener.policy import Flag, Number, Text, Written
+from screener.policy import Flag, Number, Positive, Text, Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,14 +34,6 @@ Format = Literal["plain", "csv", "phoneblock", "ftc", "prefixes", "saracroche"]
 SHIPPED = "shipped:"
 """Before the name of a file that comes with the screener, in `config/feeds/`."""
 
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-
-
-def _above_zero(value: float) -> float:
-    if value <= 0:
-        raise PydanticCustomError("positive", "expected a number above 0")
-    return value
-
 
 def _share(value: float) -> float:
     if not 0 <= value <= 1:
@@ -41,12 +41,8 @@ def _share(value: float) -> float:
     return value
 
 
-def _days(value: object) -> object:
-    return "1000" if value == "off" else value
-
-
-def _or_never(value: float) -> float:
-    return math.inf if value >= _NEVER else _above_zero(value)
+def _or_never(value: object, days: ValidatorFunctionWrapHandler) -> float:
+    return math.inf if value == "off" else float(days(value))
 
 
 def _whole(value: object) -> int:
@@ -80,24 +76,19 @@ def _source(text: str) -> str:
 
 
 def _name(name: str) -> str:
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", name):
         raise PydanticCustomError(
             "feed", "the name of a feed is written in small letters, such as phoneblock"
         )
     return name
 
 
-_NEVER = 1000.0
-"""`off` for a number of days; such a number is read as infinite."""
-
-Positive = Annotated[Number, AfterValidator(_above_zero)]
 Share = Annotated[Number, AfterValidator(_share)]
 Days = Annotated[
-    Number,
-    BeforeValidator(_days),
-    AfterValidator(_or_never),
+    Positive,
+    WrapValidator(_or_never),
     WithJsonSchema(
-        {"anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 999}, {"enum": ["off", False]}]}
+        {"anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 1000}, {"enum": ["off", False]}]}
     ),
 ]
 Whole = Annotated[int, BeforeValidator(_whole)]
@@ -117,7 +108,7 @@ class Columns(Written):
     @property
     def named(self) -> dict[str, str]:
         """Those that there are."""
-        return {name: str(column) for name, column in self if column}
+        return {name: column for name, column in self if column}
 
 
 class Defaults(Written):

@@ -31,7 +31,6 @@ CONNECT_S = 10.0
 SILENCE_S = 30.0
 """How long a server may say nothing; the whole transfer is bounded by `timeout_s`."""
 MAX_REDIRECTS = 3
-PIECE = 1 << 18
 
 _GZIP = b"\x1f\x8b"
 _HEADERS = {"User-Agent": "asterisk-screener", "Accept": "*/*", "Accept-Encoding": "gzip"}
@@ -60,19 +59,15 @@ async def fetch(feed: Feed, etag: str = "", modified: str = "") -> Fetched | Non
     if modified:
         headers["If-Modified-Since"] = modified
     if feed.token_file:
-        headers["Authorization"] = f"Bearer {await asyncio.to_thread(_token, feed.token_file)}"
+        headers["Authorization"] = f"Bearer {await asyncio.to_thread(_token, Path(feed.token_file))}"
     try:
         async with asyncio.timeout(feed.timeout_s):
-            fetched = await _from_web(feed.source, headers, feed.max_bytes)
+            return await _from_web(feed.source, headers, feed.max_bytes)
     except TimeoutError:
         raise FeedRefused(f"the transfer was not finished after {feed.timeout_s:g} s (timeout_s)") from None
     except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError, ValueError) as error:
         what = printable(str(error), 200) or type(error).__name__
         raise FeedRefused(f"could not be fetched: {what}") from None
-    if fetched is None:
-        return None
-    raw = await asyncio.to_thread(unpacked, fetched.raw, feed.max_bytes)
-    return Fetched(raw, fetched.etag, fetched.modified, fetched.as_of)
 
 
 def unpacked(raw: bytes, max_bytes: int) -> bytes:
@@ -80,17 +75,12 @@ def unpacked(raw: bytes, max_bytes: int) -> bytes:
     if not raw.startswith(_GZIP):
         return raw
     inflater = zlib.decompressobj(wbits=31)
-    pieces, size, rest = [], 0, raw
     try:
-        while rest and not inflater.eof:
-            pieces.append(inflater.decompress(rest, PIECE))
-            rest = inflater.unconsumed_tail
-            size += len(pieces[-1])
-            if size > max_bytes:
-                raise FeedRefused(f"unpacks to more than {max_bytes} bytes (max_bytes)")
+        plain = inflater.decompress(raw, max_bytes + 1)
     except zlib.error as error:
         raise FeedRefused(f"is damaged gzip: {error}") from None
-    plain = b"".join(pieces)
+    if len(plain) > max_bytes:
+        raise FeedRefused(f"unpacks to more than {max_bytes} bytes (max_bytes)")
     if not inflater.eof or inflater.unused_data or plain.startswith(_GZIP):
         raise FeedRefused("is cut gzip, packed twice, or followed by something else")
     return plain
@@ -102,6 +92,7 @@ async def _from_web(url: str, headers: dict[str, str], max_bytes: int) -> Fetche
     timeout = httpx.Timeout(SILENCE_S, connect=CONNECT_S)
     async with httpx.AsyncClient(verify=trust, timeout=timeout, headers=headers) as client:
         request = client.build_request("GET", url)
+        # httpx itself would read the body of a redirect, however long it is.
         for _ in range(MAX_REDIRECTS + 1):
             response = await client.send(request, stream=True)
             try:
@@ -121,9 +112,8 @@ async def _answered(response: httpx.Response, max_bytes: int) -> Fetched | None:
     if response.status_code == httpx.codes.NOT_MODIFIED:
         return None
     if response.status_code != httpx.codes.OK:
-        raise FeedRefused(
-            f"the server answers {response.status_code} {printable(response.reason_phrase, 60)}"
-        )
+        reason = printable(response.reason_phrase, 60)
+        raise FeedRefused(f"the server answers {response.status_code} {reason}")
     if "html" in said.get("content-type", "").casefold():
         raise FeedRefused("a web page instead of the feed: has its address changed?")
     if said.get("content-encoding", "identity").casefold() not in {"identity", "gzip", "x-gzip"}:
@@ -134,8 +124,9 @@ async def _answered(response: httpx.Response, max_bytes: int) -> Fetched | None:
         if size > max_bytes:
             raise FeedRefused(f"is larger than {max_bytes} bytes (max_bytes)")
         pieces.append(piece)
+    raw = await asyncio.to_thread(unpacked, b"".join(pieces), max_bytes)
     modified = said.get("last-modified", "")[:100]
-    return Fetched(b"".join(pieces), said.get("etag", "")[:200], modified, _unix_time(modified))
+    return Fetched(raw, said.get("etag", "")[:200], modified, _unix_time(modified))
 
 
 def _unix_time(date: str) -> float | None:
@@ -169,13 +160,12 @@ def _from_file(path: Path, max_bytes: int, etag: str) -> Fetched | None:
     return Fetched(unpacked(raw, max_bytes), mark, as_of=found.st_mtime)
 
 
-def _token(path: str) -> str:
+def _token(path: Path) -> str:
     try:
-        token = Path(path).read_text("ascii").strip()
+        token = path.read_text("ascii").strip()
     except (OSError, ValueError) as error:
-        raise FeedRefused(
-            f"token_file: {path}: {getattr(error, 'strerror', None) or 'not a token'}"
-        ) from None
+        reason = getattr(error, "strerror", None) or "not a token"
+        raise FeedRefused(f"token_file: {path}: {reason}") from None
     if not token.isprintable() or not token:
         raise FeedRefused(f"token_file: {path}: holds no token on one line")
     return token

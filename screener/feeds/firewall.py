@@ -10,10 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from screener.errors import FeedRefused, ListEntryRefused
-from screener.feeds.formats import FORMATS, BadRow, Entry, Version
+from screener.feeds.formats import FORMATS, Row, Version
 from screener.state.patterns import Pattern, read
-from screener.state.rows import MAX_NAME
-from screener.state.weighing import Listing
 from screener.text import printable
 
 if TYPE_CHECKING:
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 
     from screener.config.feeds import Feed
 
-MAX_REPORTED = 20
 FEW_BAD_ROWS = 5
 """So many bad rows are never too many, however small the feed."""
 
@@ -36,7 +33,7 @@ class Snapshot:
     own: Collection[str] = ()
     rows: int = 0
     bad: int = 0
-    reported: list[BadRow] = field(default_factory=list)
+    first_bad: str = ""
     version: int | None = None
 
     def fields(self) -> Iterator[tuple[str, str | None]]:
@@ -46,39 +43,33 @@ class Snapshot:
         """
         if self.raw[:200].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
             raise FeedRefused("a web page instead of the feed: has its address changed?")
-        for parsed in FORMATS[self.feed.format](self.raw, self.feed.columns.named):
-            if isinstance(parsed, Version):
-                self.version = parsed.number
+        for row in FORMATS[self.feed.format](self.raw, self.feed.columns.named):
+            if isinstance(row, Version):
+                self.version = row
                 continue
             self.rows += 1
             if self.rows > self.feed.max_entries:
                 raise FeedRefused(f"more than {self.feed.max_entries} rows (max_entries)")
-            if isinstance(parsed, BadRow):
-                self._report(parsed)
+            try:
+                listing = row.listing
+                patterns = self._patterns(row)
+            except ListEntryRefused as refusal:
+                self.bad += 1
+                self.first_bad = self.first_bad or f"row {row.line}: {printable(str(refusal), 200)}"
                 continue
-            for pattern in self._patterns(parsed):
-                listing = Listing(parsed.votes, parsed.seen_at, printable(parsed.label, MAX_NAME))
-                yield pattern.text, listing.value if parsed.votes else None
+            for pattern in patterns:
+                yield pattern.text, listing.value if listing.votes else None
         if self.bad > max(FEW_BAD_ROWS, self.feed.max_bad * self.rows):
             raise FeedRefused(f"{self.bad} of {self.rows} rows are unreadable, such as {self.first_bad}")
 
-    @property
-    def first_bad(self) -> str:
-        """The first bad row in words; empty if there is none."""
-        return f"row {self.reported[0].line}: {self.reported[0].reason}" if self.reported else ""
-
-    def _patterns(self, entry: Entry) -> tuple[Pattern, ...]:
-        try:
-            patterns = read(entry.number, self.feed.country or self.region, self.own)
-        except ListEntryRefused as refusal:
-            self._report(BadRow(self.rows, str(refusal)))
-            return ()
+    def _patterns(self, row: Row) -> tuple[Pattern, ...]:
+        """What a row stands for; raises ListEntryRefused if it is no full number, FeedRefused for poison."""
+        patterns = read(str(row.number), self.feed.country or self.region)
         for pattern in patterns:
             if poison := self._poison(pattern):
-                raise FeedRefused(f"poison in row {self.rows}: {poison}")
+                raise FeedRefused(f"poison in row {row.line}: {poison}")
             if pattern.harm:
-                self._report(BadRow(self.rows, pattern.harm))
-                return ()
+                raise ListEntryRefused(pattern.harm)
         return patterns
 
     def _poison(self, pattern: Pattern) -> str:
@@ -93,8 +84,3 @@ class Snapshot:
             at_home = read(pattern.text, self.region)[0]
             return at_home.harm if not at_home.harms_allow else ""
         return ""
-
-    def _report(self, row: BadRow) -> None:
-        self.bad += 1
-        if len(self.reported) < MAX_REPORTED:
-            self.reported.append(BadRow(row.line, printable(row.reason, 200)))

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from screener import number
-from screener.errors import FeedRefused, ScreenerError, StateUnavailable
-from screener.feeds.fetch import Fetched, fetch
+from screener.errors import FeedRefused, ScreenerError
+from screener.feeds.fetch import fetch
 from screener.feeds.firewall import Snapshot
-from screener.feeds.store import About, FeedStore, Staged, Status
+from screener.feeds.store import About, FeedStore, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -53,15 +53,10 @@ class Refresher:
         self._own = tuple(key for own in own_numbers if (key := number.parse(own, region).key))
 
     async def run(self) -> None:
-        """Refresh what is due, for ever. Nothing that goes wrong here ends it."""
+        """Refresh what is due, for ever; raises StateUnavailable when the store is."""
         while True:
-            try:
-                await self.refresh_due()
-            except StateUnavailable as error:
-                log.warning("feeds are not refreshed", reason=str(error))
-            except Exception:
-                log.exception("refreshing the feeds failed")
             await asyncio.sleep(TICK_S)
+            await self.refresh_due()
 
     async def refresh_due(self) -> None:
         """Refresh each feed whose time has come, and forget those that are switched off or gone."""
@@ -101,7 +96,7 @@ class Refresher:
     async def roll_back(self, name: str) -> About:
         """Put the snapshot before in force again; the present one is not taken a second time."""
         bad = await self.store.about(name)
-        if not await self.store.roll_back(name) or (about := await self.store.about(name)) is None:
+        if (about := await self.store.roll_back(name)) is None:
             raise FeedRefused(f"there is no snapshot of {name} before the present one")
         status = (await self.store.statuses()).get(name, Status())
         await self.store.note(name, replace(status, avoid=bad.digest if bad else ""))
@@ -109,82 +104,72 @@ class Refresher:
         return about
 
     async def _note(self, name: str, status: Status, pause_s: float) -> None:
-        spread = 1 + JITTER * (2 * random.random() - 1)  # noqa: S311 - so that not all sites ask at once
+        spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - so that not all sites ask at once
         now = int(self._clock())
         await self.store.note(name, replace(status, checked_at=now, next_at=now + int(pause_s * spread)))
 
     async def _taken(self, name: str, feed: Feed, status: Status) -> About:
+        """Fetch, judge and put in force what is new; the snapshot that we hold if nothing is."""
         held = await self.store.about(name)
-        if held and held.source != feed.source:
-            held = None  # whoever changed the source knows that it is another list
-        fetched = await fetch(feed, held.etag, held.modified) if held else await fetch(feed)
-        if fetched is None and held:
-            return self._unchanged(feed, held)
-        if fetched is None:
-            raise FeedRefused("the server says that nothing has changed, but we hold no snapshot")
-        digest = await asyncio.to_thread(_digest, fetched.raw)
-        if held and digest == held.digest:
+        if held is None or held.source != feed.source:
+            held = About()  # whoever changed the source knows that it is another list
+        fetched = await fetch(feed, held.etag, held.modified)
+        digest = await asyncio.to_thread(_digest, fetched.raw) if fetched else held.digest
+        if fetched is None or digest == held.digest:
             return self._unchanged(feed, held)
         if digest == status.avoid:
             raise FeedRefused("still the snapshot that was rolled back")
-        return await self._imported(
-            name, feed, held, self._described(feed, held, fetched, digest), fetched.raw
-        )
-
-    def _unchanged(self, feed: Feed, held: About) -> About:
-        """The snapshot that we hold; an alarm if its publisher has gone to sleep."""
-        if (age_s := self._clock() - held.as_of) > feed.max_age_days * DAY_S:
-            raise FeedRefused(f"has not changed for {age_s / DAY_S:.0f} days (max_age_days)")
-        return held
-
-    def _described(self, feed: Feed, held: About | None, fetched: Fetched, digest: str) -> About:
-        """The new snapshot, refused if its publisher's date is too early."""
         now = self._clock()
         as_of = int(min(now, now if fetched.as_of is None else fetched.as_of))
         if now - as_of > feed.max_age_days * DAY_S:
             raise FeedRefused(f"is {(now - as_of) / DAY_S:.0f} days old (max_age_days)")
-        if held and fetched.as_of is not None and as_of < held.as_of:
+        if fetched.as_of is not None and as_of < held.as_of:
             raise FeedRefused("is older than the snapshot that we hold")
-        return About(as_of, int(now), feed.source, fetched.etag, fetched.modified, digest)
-
-    async def _imported(self, name: str, feed: Feed, held: About | None, about: About, raw: bytes) -> About:
-        snapshot = Snapshot(raw, feed, self._region, self._own)
+        about = About(as_of, int(now), feed.source, fetched.etag, fetched.modified, digest)
         staged = self.store.stage(name)
         try:
-            await _write(snapshot, staged)
-            about = replace(
-                about,
-                version=snapshot.version,
-                entries=await staged.size(),
-                bad=snapshot.bad,
-                first_bad=snapshot.first_bad,
-            )
-            await self._judge(feed, held, about, staged)
-            await staged.put_in_force(about)
+            about = await self._staged(staged, Snapshot(fetched.raw, feed, self._region, self._own), about)
+            await self._judge(name, feed, held, about, staged)
+            await self.store.put_in_force(staged, name, about)
         except BaseException:
             with contextlib.suppress(ScreenerError):
-                await staged.discard()
+                await self.store.discard(staged)
             raise
         log.info("feed taken", feed=name, entries=about.entries, bad=about.bad, first_bad=about.first_bad)
         return about
 
-    async def _judge(self, feed: Feed, held: About | None, about: About, staged: Staged) -> None:
+    def _unchanged(self, feed: Feed, held: About) -> About:
+        """The snapshot that we hold; an alarm if its publisher has gone to sleep."""
+        if not held.entries:
+            raise FeedRefused("the server says that nothing has changed, but we hold no snapshot")
+        if (age_s := self._clock() - held.as_of) > feed.max_age_days * DAY_S:
+            raise FeedRefused(f"has not changed for {age_s / DAY_S:.0f} days (max_age_days)")
+        return held
+
+    async def _staged(self, staged: str, snapshot: Snapshot, about: About) -> About:
+        """Write the new snapshot, and say what is in it."""
+        fields = snapshot.fields()
+        while batch := await asyncio.to_thread(lambda: dict(islice(fields, SLICE))):
+            await self.store.write(staged, batch)
+        return replace(
+            about,
+            version=snapshot.version,
+            entries=await self.store.size(staged),
+            bad=snapshot.bad,
+            first_bad=snapshot.first_bad,
+        )
+
+    async def _judge(self, name: str, feed: Feed, held: About, about: About, staged: str) -> None:
         """Refuse a whole that does not look like the next snapshot of this feed."""
         if about.entries == 0:
             raise FeedRefused("holds no entry")
-        if held and held.version and about.version is not None and about.version < held.version:
+        if held.version and about.version is not None and about.version < held.version:
             raise FeedRefused(f"is version {about.version}, older than {held.version} that we hold")
-        if held and (change := await staged.change()) > feed.max_change:
+        if held.entries and (change := await self.store.change(staged, name)) > feed.max_change:
             raise FeedRefused(
                 f"would change {change:.0%} of the entries, more than {feed.max_change:.0%} (max_change); "
-                f"if that is right: screener feed refresh {staged.name} --any-change"
+                f"if that is right: screener feed refresh {name} --any-change"
             )
-
-
-async def _write(snapshot: Snapshot, staged: Staged) -> None:
-    fields = snapshot.fields()
-    while batch := await asyncio.to_thread(lambda: list(islice(fields, SLICE))):
-        await staged.write(dict(batch))
 
 
 def _digest(raw: bytes) -> str:

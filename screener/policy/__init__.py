@@ -11,7 +11,7 @@ from screener.policy.explaining import explain
 from screener.policy.judging import FORCE_PRECEDENCE, GroupSum, Policy
 from screener.policy.overriding import UNKNOWN_GROUP
 from screener.policy.profiles import ProfilesFile
-from screener.policy.values import Flag, Number, Text, Written
+from screener.policy.values import Flag, Number, Positive, Text, Written
 
 __all__ = [
     "FORCE_PRECEDENCE",
@@ -25,6 +25,7 @@ __all__ = [
     "Policy",
     "PolicyDocument",
     "PolicyFile",
+    "Positive",
     "Problem",
     "ProfilesFile",
     "Rule",

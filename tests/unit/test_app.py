@@ -1,10 +1,17 @@
-"""The service's end: whatever a task does with its cancellation."""
+"""The service's end, whatever a task does with its cancellation; what is beside the calls goes on."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
+
+from structlog.testing import capture_logs
 
 from screener import app
+from screener.errors import StateUnavailable
+
+if TYPE_CHECKING:
+    import pytest
 
 
 async def test_ended__a_task_that_loses_cancellations__is_cancelled_until_it_takes() -> None:
@@ -25,3 +32,19 @@ async def test_ended__a_task_that_loses_cancellations__is_cancelled_until_it_tak
     await asyncio.wait_for(app._ended({task}), 5)
     assert task.cancelled()
     assert lost == 2
+
+
+async def test_kept_up__work_that_fails__is_told_and_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "AGAIN_S", 0)
+    faults: list[Exception] = [StateUnavailable("the store is away"), ValueError("never thought of")]
+
+    async def work() -> None:
+        if faults:
+            raise faults.pop(0)
+
+    with capture_logs() as logs:
+        await app._kept_up("feeds", work)
+    assert [(line["what"], line.get("reason")) for line in logs] == [
+        ("feeds", "the store is away"),
+        ("feeds", None),
+    ]

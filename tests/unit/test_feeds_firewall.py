@@ -8,7 +8,7 @@ import pytest
 
 from screener.config import load
 from screener.errors import FeedRefused
-from screener.feeds.firewall import FEW_BAD_ROWS, MAX_REPORTED, Snapshot
+from screener.feeds.firewall import FEW_BAD_ROWS, Snapshot
 from screener.state.weighing import Listing
 
 PLAIN = load(None, environ={}).feeds["our-own-numbers"]
@@ -65,11 +65,17 @@ def test_snapshot__bad_row__reported_and_skipped(bad: str) -> None:
     assert one.first_bad.isprintable()
 
 
-def test_snapshot__too_many_bad_rows__refused_and_only_the_first_remembered() -> None:
-    one = snapshot("+8617712345678\n" * 30 + "x\n" * 30, max_bad=0.05)
+def test_snapshot__too_many_bad_rows__refused_with_the_first() -> None:
+    text = "+8617712345678\n" * 30 + "x\n" * 30
     with pytest.raises(FeedRefused, match="30 of 60 rows are unreadable, such as row 31: "):
-        list(one.fields())
-    assert len(one.reported) == MAX_REPORTED
+        list(snapshot(text, max_bad=0.05).fields())
+
+
+@pytest.mark.parametrize("bad", ["0162######x", "hello", "#", "33*162", '[{"start": "33"}]', "[7]"])
+def test_snapshot__bad_pattern_of_saracroche__reported_and_skipped(bad: str) -> None:
+    one = snapshot(bad, format="saracroche", country="FR")
+    assert list(one.fields()) == []
+    assert (one.bad, one.first_bad[:7]) == (1, "row 1: ")
 
 
 def test_snapshot__few_bad_rows_of_few__tolerated() -> None:
