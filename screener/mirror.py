@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
 
 from screener.call import MIRROR_VARIABLE, MIRRORED_VARIABLE
-from screener.errors import AmiError, StateUnavailable
+from screener.errors import AmiError
 from screener.state import forms
 
 if TYPE_CHECKING:
@@ -53,156 +52,125 @@ PAGES = (
 )
 
 
-@dataclass(slots=True)
-class Selection:
-    """What of the lists is mirrored; `dropped` counts what is left out.
-
-    An allow entry is an exception to a shorter block entry. Where not all exceptions fit, no prefix is
-    mirrored: a friend must not be taken for one of the blocked.
-    """
-
-    allow: dict[str, Entry] = field(default_factory=dict)
-    block: dict[str, Entry] = field(default_factory=dict)
-    dropped: int = 0
-    _exceptions_lost: bool = False
-
-    def add(self, entry: Entry) -> None:
-        """Take an entry; of too many the prefixes and the newest are kept."""
-        one = self.allow if entry.kind == "allow" else self.block
-        one[entry.pattern] = entry
-        if len(one) >= 2 * MAX_ENTRIES:
-            self._cut(one)
-
-    def entries(self) -> list[Entry]:
-        """What is to hold, the exceptions first."""
-        for one in (self.allow, self.block):
-            self._cut(one)
-        if self._exceptions_lost:
-            exact = {name: one for name, one in self.block.items() if not name.endswith("*")}
-            self.dropped += len(self.block) - len(exact)
-            self.block = exact
-        stems = {pattern[:-1] for pattern in self.block if pattern.endswith("*")}
-        needed = [one for name, one in self.allow.items() if name in self.block or _under(name, stems)]
-        excepted = {one.pattern for one in needed}
-        chosen = needed + [one for name, one in self.block.items() if name not in excepted]
-        self.dropped += max(0, len(chosen) - MAX_ENTRIES)
-        return chosen[:MAX_ENTRIES]
-
-    def _cut(self, entries: dict[str, Entry]) -> None:
-        if len(entries) <= MAX_ENTRIES:
-            return
-        ranked = sorted(entries.values(), key=lambda one: (not one.pattern.endswith("*"), -one.added_at))
-        self.dropped += len(ranked) - MAX_ENTRIES
-        self._exceptions_lost |= entries is self.allow
-        for one in ranked[MAX_ENTRIES:]:
-            del entries[one.pattern]
-
-
 class Mirror:
-    """Keeps Asterisk's copy of the lists; nothing that fails here is felt by a caller."""
+    """Keeps Asterisk's copy of the lists; nothing that fails here is felt by a caller.
+
+    `_there` are the pages that are known to be in the database, which says that it holds `_held`. What was
+    last laid ready is `_batch`, by the name `_name`: of those pages nothing is known until that is held.
+    """
 
     def __init__(self, ami: Ami, lists: Lists, region: str, clock: Callable[[], float]) -> None:
         self._ami, self._lists, self._region, self._clock = ami, lists, region, clock
         self._wanted: dict[str, str] = {}
         self._there: dict[str, str] = {}
-        self._version = self._held = ""
+        self._batch: dict[str, str] = {}
+        self._version = self._held = self._name = self._laid = ""
         self._changes: int | None = None
         self._due_at = float("inf")
-        self._dropped = self._entries = self._batches = 0
-        self._pending: tuple[str, dict[str, str]] | None = None
+        self._entries = self._dropped = self._batches = 0
 
     async def run(self) -> None:
-        """Compare and mirror, until cancelled."""
+        """Compare and mirror, until cancelled; raises what store or Asterisk raise when they are away."""
         while True:
             await self._ami.ready.wait()
-            try:
-                await self.look()
-            except (AmiError, StateUnavailable) as error:
-                log.warning("the block entries could not be mirrored; trying again", reason=str(error))
-            except Exception:
-                log.exception("the block entries could not be mirrored; trying again")
+            await self.look()
             await asyncio.sleep(POLL_S)
 
     async def look(self) -> None:
         """See what is wanted and what is there, and hand the difference to the dialplan."""
-        changed = await self._learn_wanted()
-        held = (await self._ami.act("Getvar", Variable=f"GLOBAL({MIRRORED_VARIABLE})")).value or ""
-        if held.partition(".")[0] == self._version:
-            if self._there != self._wanted:
+        await self._learn_wanted()
+        held = await self._global(MIRRORED_VARIABLE)
+        if not held or held != self._held:
+            if held == self._name:
+                self._there |= self._batch
+            else:  # laid ready by an earlier screener, or another Asterisk, or one that was restarted
+                self._there = dict(self._wanted) if held.partition(".")[0] == self._version else {}
+            if self._there == self._wanted:
                 log.info("Asterisk holds the block entries", entries=self._entries)
-            self._there, self._pending, self._held = dict(self._wanted), None, held
-            return
-        if self._pending and held == self._pending[0]:
-            self._there.update(self._pending[1])
-            self._pending, self._held = None, held
-        elif self._pending and not changed and await self._is_waiting(self._pending[0]):
-            return
-        if held != self._held or not held:
-            self._there = {}  # another Asterisk, or one that was restarted
-        await self._hand_over()
+            self._held = held
+        # What lies ready since before the last change must not be taken, not even if that was undone.
+        if self._laid != self._version or (self._there != self._wanted and not await self._is_waiting()):
+            await self._hand_over()
 
-    async def _is_waiting(self, name: str) -> bool:
+    async def _is_waiting(self) -> bool:
         """Whether what was handed over is still there for the dialplan to take."""
-        answer = await self._ami.act("Getvar", Variable=f"GLOBAL({MIRROR_VARIABLE})")
-        return str(answer.value or "").startswith(f"{name}-")
+        return (await self._global(MIRROR_VARIABLE)).startswith(f"{self._name}-")
 
-    async def _learn_wanted(self) -> bool:
-        """Read the lists if they have changed or an entry has expired; whether it was so."""
+    async def _learn_wanted(self) -> None:
+        """Read the lists if they have changed or an entry has expired."""
         changes, now = await self._lists.changes(), self._clock()
         if changes == self._changes and now < self._due_at:
-            return False
-        selection, due_at, seen = Selection(), float("inf"), 0
+            return
+        kept: dict[str, dict[str, Entry]] = {"allow": {}, "block": {}}
+        due_at, seen, blocked = float("inf"), 0, 0
         async for entry in self._lists.all():
             seen += 1
             if seen % SCANNED == 0:
                 await asyncio.sleep(PAUSE_S)
             if entry.valid_at(now):
-                selection.add(entry)
                 due_at = min(due_at, entry.expires_at or due_at)
-        entries = selection.entries()
+                blocked += entry.kind == "block"
+                one = kept[entry.kind]
+                one[entry.pattern] = entry
+                if len(one) > 2 * MAX_ENTRIES:
+                    kept[entry.kind] = _newest(one)
+        entries = chosen(kept["allow"], kept["block"])
         wanted, overflown = await _pages(entries, self._region)
-        dropped = selection.dropped + overflown
+        mirrored = {one.pattern for one in entries}
+        dropped = overflown + blocked - sum(name in mirrored for name in kept["block"])
         if dropped != self._dropped:
-            log.warning(
-                "more entries than Asterisk can hold for us: some do not hold without us", some=dropped
-            )
+            log.warning("more entries than Asterisk can hold: some do not hold without us", some=dropped)
         self._wanted, self._dropped, self._due_at, self._changes = wanted, dropped, due_at, changes
         self._version, self._entries = _digest(wanted), len(entries) - overflown
-        return True
 
     async def _hand_over(self) -> None:
         """Lay out as much of the difference as fits; the dialplan takes it at the next occasion."""
-        differing = {
-            page: self._wanted.get(page, "")
-            for page in PAGES
-            if self._there.get(page) != self._wanted.get(page, "")
-        }
-        slots, batch = _packed(differing)
-        name = self._version if len(batch) == len(differing) else "unfinished"
+        differing = {page: text for page, text in self._wanted.items() if self._there.get(page) != text}
+        slots, self._batch = _packed(differing)
         self._batches += 1
-        name = f"{name}.{int(self._clock() * 1000) + self._batches}"
-        if self._pending:  # some of what it replaces may have been taken by now
-            for page in self._pending[1].keys() - batch.keys():
-                self._there.pop(page, None)
-        for page in batch:
-            self._there.pop(page, None)
+        name = self._version if len(self._batch) == len(differing) else "unfinished"
+        self._name = f"{name}.{int(self._clock() * 1000) + self._batches}"
+        self._there = {page: text for page, text in self._there.items() if page not in self._batch}
         await self._set(MIRROR_VARIABLE, "")
         for number, text in enumerate(slots):
             await self._set(f"{MIRROR_VARIABLE}_{number}", text)
             await asyncio.sleep(PAUSE_S)
-        await self._set(MIRROR_VARIABLE, f"{name}-{len(slots)}")
-        self._pending = (name, batch)
+        await self._set(MIRROR_VARIABLE, f"{self._name}-{len(slots)}")
+        self._laid = self._version
         log.info(
             "block entries laid ready for Asterisk",
             entries=self._entries,
-            parts=len(batch),
+            parts=len(self._batch),
             of=len(differing),
         )
+
+    async def _global(self, name: str) -> str:
+        return (await self._ami.act("Getvar", Variable=f"GLOBAL({name})")).value or ""
 
     async def _set(self, name: str, value: str) -> None:
         answer = await self._ami.act("Setvar", Variable=f"GLOBAL({name})", Value=value)
         if not answer.success:
             raise AmiError(f"Asterisk does not set {name}: {answer.message or 'no reason given'}")
+
+
+def chosen(allow: Mapping[str, Entry], block: Mapping[str, Entry]) -> list[Entry]:
+    """What is to hold, at most MAX_ENTRIES: first the allow entries that except a caller from a block entry.
+
+    Where there are too many allow entries to be sure of, no prefix is mirrored: a friend must not be
+    taken for one of the blocked.
+    """
+    block = _newest(block)
+    if len(allow) > MAX_ENTRIES:
+        block = {name: one for name, one in block.items() if not name.endswith("*")}
+    stems = {pattern[:-1] for pattern in block if pattern.endswith("*")}
+    needed = {name: one for name, one in allow.items() if name in block or _under(name, stems)}
+    return [*needed.values(), *(one for name, one in block.items() if name not in needed)][:MAX_ENTRIES]
+
+
+def _newest(entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Of too many the prefixes and the newest, and one more than can be mirrored, so that it shows."""
+    ranked = sorted(entries.items(), key=lambda one: (not one[0].endswith("*"), -one[1].added_at))
+    return dict(ranked[: MAX_ENTRIES + 1])
 
 
 async def _pages(entries: Iterable[Entry], region: str) -> tuple[dict[str, str], int]:
@@ -252,5 +220,4 @@ def _under(pattern: str, stems: set[str]) -> bool:
 
 
 def _digest(pages: Mapping[str, str]) -> str:
-    text = "\n".join(f"{page}>{pages[page]}" for page in sorted(pages))
-    return hashlib.blake2s(text.encode(), digest_size=12).hexdigest()
+    return hashlib.blake2s(repr(pages).encode(), digest_size=12).hexdigest()

@@ -6,9 +6,11 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from structlog.testing import capture_logs
+
 from screener import mirror
 from screener.ami import Account, Ami
-from screener.mirror import PAGES, Mirror, Selection
+from screener.mirror import PAGES, Mirror, chosen
 from screener.state import Entry, Lists, Row
 from tests.ami_peer import Peer
 
@@ -27,11 +29,9 @@ def entry(kind: ListKind, pattern: str, at: int = NOW) -> Entry:
     return Entry(pattern, kind, "", "test", "", at, None)
 
 
-def chosen(*entries: Entry) -> tuple[set[str], int]:
-    selection = Selection()
-    for one in entries:
-        selection.add(one)
-    return {one.kind[0] + one.pattern for one in selection.entries()}, selection.dropped
+def mirrored_of(*entries: Entry) -> set[str]:
+    allow, block = ({one.pattern: one for one in entries if one.kind == kind} for kind in ("allow", "block"))
+    return {one.kind[0] + one.pattern for one in chosen(allow, block)}
 
 
 class Database:
@@ -97,33 +97,47 @@ async def taken(one: Mirror, database: Database, times: int = 1) -> None:
     await one.look()
 
 
-def test_selection__allow_entries__only_exceptions_are_mirrored() -> None:
-    assert chosen(entry("allow", "+8613900000001"), entry("block", "+86177*")) == ({"b+86177*"}, 0)
+def test_chosen__allow_entries__only_exceptions_are_mirrored() -> None:
+    assert mirrored_of(entry("allow", "+8613900000001"), entry("block", "+86177*")) == {"b+86177*"}
     with_exception = (entry("allow", "+8617700000001"), entry("block", "+86177*"))
-    assert chosen(*with_exception) == ({"a+8617700000001", "b+86177*"}, 0)
+    assert mirrored_of(*with_exception) == {"a+8617700000001", "b+86177*"}
 
 
-def test_selection__allow_and_block_of_one_pattern__allow_wins() -> None:
+def test_chosen__allow_and_block_of_one_pattern__allow_wins() -> None:
     for pattern in (BLOCKED, "+86177*"):
-        assert chosen(entry("block", pattern), entry("allow", pattern)) == ({"a" + pattern}, 0)
+        assert mirrored_of(entry("block", pattern), entry("allow", pattern)) == {"a" + pattern}
 
 
-def test_selection__too_many_block_entries__prefixes_and_the_newest_are_kept(
+def test_chosen__too_many_block_entries__prefixes_and_the_newest_are_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(mirror, "MAX_ENTRIES", 3)
     entries = [entry("block", f"+8613800138{number:03}", NOW + number) for number in range(20)]
-    assert chosen(entry("block", "+86177*", 0), *entries) == (
-        {"b+86177*", "b+8613800138018", "b+8613800138019"},
-        18,
-    )
+    kept = {"b+86177*", "b+8613800138018", "b+8613800138019"}
+    assert mirrored_of(entry("block", "+86177*", 0), *entries) == kept
 
 
-def test_selection__not_all_exceptions_fit__no_prefix_is_mirrored(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chosen__not_all_exceptions_fit__no_prefix_is_mirrored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mirror, "MAX_ENTRIES", 3)
     allowed = [entry("allow", f"+8617700000{number:03}") for number in range(4)]
-    patterns, dropped = chosen(entry("block", "+86177*"), entry("block", BLOCKED), *allowed)
-    assert (patterns, dropped) == ({"b" + BLOCKED}, 2)
+    assert mirrored_of(entry("block", "+86177*"), entry("block", BLOCKED), *allowed) == {"b" + BLOCKED}
+
+
+async def test_mirror__more_entries_than_it_takes__is_told_and_no_friend_is_blocked(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "MAX_ENTRIES", 3)
+    monkeypatch.setattr(mirror, "PAUSE_S", 0)
+    database = Database()
+    async with mirrored(database, store_url) as (one, lists):
+        await lists.add(Row("+86177*"))
+        await lists.load(_numbers(9))
+        await lists.load([f"+8617700000{number:03}" for number in range(9)], "allow")
+        with capture_logs() as logs:
+            await taken(one, database)
+        assert {said.partition("=")[2] for said in database.entries} == {"b"}
+        assert database.pages["lengths"] == ""
+        assert [line["some"] for line in logs if "some" in line] == [7]
 
 
 async def test_mirror__entries_added_and_removed__only_the_difference_is_sent(store_url: str) -> None:
@@ -182,6 +196,36 @@ async def test_mirror__changed_before_it_was_taken__the_last_state_is_taken(stor
         await lists.add(Row("+8613800138001"))
         await taken(one, database)
         assert {one.partition("=")[0][-11:] for one in database.entries} == {"13800138001"}
+
+
+async def test_mirror__change_undone_before_it_was_taken__is_not_taken_any_more(store_url: str) -> None:
+    database = Database()
+    async with mirrored(database, store_url) as (one, lists):
+        await taken(one, database)
+        await lists.add(Row(BLOCKED))
+        await one.look()
+        await lists.remove(BLOCKED)
+        await one.look()
+        database.take()
+        assert database.entries == set()
+
+
+async def test_mirror__caller_gone_while_his_call_took_it__what_was_written_is_not_believed(
+    store_url: str,
+) -> None:
+    database = Database()
+    async with mirrored(database, store_url) as (one, lists):
+        await lists.add(Row(BLOCKED))
+        await taken(one, database)
+        held, told = database.entries, database.globals["SCREENER_MIRRORED"]
+        await lists.remove(BLOCKED)
+        await one.look()
+        database.take()
+        database.globals["SCREENER_MIRRORED"] = told
+        assert database.entries == set()
+        await lists.add(Row(BLOCKED))
+        await taken(one, database)
+        assert database.entries == held
 
 
 async def test_mirror__more_than_fits_at_once__is_taken_over_several_calls(
