@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import gc
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -37,19 +36,6 @@ RETIRE_S = 10.0
 """When an old policy is taken apart; no call that it judged is under way any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a reload; `problems` is empty if it succeeded, then `policy` is the hash in force."""
-
-    policy: str
-    problems: tuple[str, ...] = ()
-    restart: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {"policy": self.policy, "problems": list(self.problems), "restart_needed": list(self.restart)}
-
-
 class Reloader:
     """Loads the configuration again when told to.
 
@@ -69,38 +55,28 @@ class Reloader:
         self._policy, self._stamps = running.policy, running.stamps
         self._one_at_a_time = asyncio.Lock()
         self._retired: set[asyncio.Task[None]] = set()
-        self.loaded_at = clock()
-        self.failed_at: datetime | None = None
-        self.outcome = Outcome(running.policy.hash)
+        self._loaded_at = clock()
+        self._failed_at: datetime | None = None
+        self.problems: list[str] = []
+        self.restart: list[str] = []
 
-    async def reload(self, why: str) -> Outcome:
-        """Read everything anew and put its policy in force; on any mistake nothing changes. Never raises."""
+    async def reload(self, why: str) -> dict[str, Any]:
+        """Read everything anew and put its policy in force; on any mistake nothing changes. Never raises.
+
+        The answer is the `status` after it.
+        """
         async with self._one_at_a_time:
             gc.disable()  # a collection that walks over a new policy holds callers up for 20 ms
             try:
-                return await self._reload(why)
+                self._take(await asyncio.to_thread(self._read), why)
+            except ConfigError as error:
+                self._refuse(error.problems, why)
+            except Exception as error:
+                log.exception("the configuration could not be loaded")
+                self._refuse([f"{type(error).__name__}: {error}"], why)
             finally:
                 gc.enable()
-
-    async def _reload(self, why: str) -> Outcome:
-        try:
-            loaded = await asyncio.to_thread(self._read)
-        except ConfigError as error:
-            problems = tuple(error.problems)
-        except Exception as error:
-            log.exception("the configuration could not be loaded")
-            problems = (f"{type(error).__name__}: {error}",)
-        else:
-            return self._take(loaded, why)
-        self.failed_at = self._clock()
-        self.outcome = Outcome(self._policy.hash, problems, self.outcome.restart)
-        log.error(
-            "the changed configuration has mistakes, the old policy stays in force",
-            why=why,
-            policy=self._policy.hash,
-            problems=list(problems),
-        )
-        return self.outcome
+            return self.status()
 
     async def watch(self, directory: Path, *, poll: bool) -> None:
         """Reload whenever a file of the site differs from what was loaded, until cancelled.
@@ -126,16 +102,13 @@ class Reloader:
 
     def status(self) -> dict[str, Any]:
         """Plain values for JSON: what is in force since when, and why a newer one is not."""
-        failed = bool(self.outcome.problems)
         return {
             "policy": self._policy.hash,
             "rule_count": len(self._policy.rules),
-            "loaded_at": self.loaded_at.isoformat(timespec="seconds"),
-            "reload_failed_at": self.failed_at.isoformat(timespec="seconds")
-            if failed and self.failed_at
-            else None,
-            "problems": list(self.outcome.problems),
-            "restart_needed": list(self.outcome.restart),
+            "loaded_at": shown(self._loaded_at),
+            "reload_failed_at": shown(self._failed_at),
+            "problems": self.problems,
+            "restart_needed": self.restart,
         }
 
     def _read(self) -> Config:
@@ -143,18 +116,25 @@ class Reloader:
         self._stamps = stamps(self._running.site)
         return self._load()
 
-    def _take(self, loaded: Config, why: str) -> Outcome:
-        restart = _differences("", _needing_restart(self._running), _needing_restart(loaded))
-        recovered = bool(self.outcome.problems)
-        self.outcome = Outcome(loaded.policy.hash, (), restart)
-        if restart:
-            log.warning("settings were changed that need a restart", settings=list(restart))
+    def _refuse(self, problems: list[str], why: str) -> None:
+        self.problems, self._failed_at = problems, self._clock()
+        log.error(
+            "the changed configuration has mistakes, the old policy stays in force",
+            why=why,
+            policy=self._policy.hash,
+            problems=problems,
+        )
+
+    def _take(self, loaded: Config, why: str) -> None:
+        self.restart = _differences("", self._running.settings.model_dump(), loaded.settings.model_dump())
+        if self.restart:
+            log.warning("settings were changed that need a restart", settings=self.restart)
         # Descriptions and sources are not part of the hash, so that the same hash is exchanged too.
         old, self._policy = self._policy, loaded.policy
         self._install(loaded)
         gc.freeze()  # as at the start: what is loaded now stays
-        self.loaded_at = self._clock()
-        changed = old.hash != loaded.policy.hash
+        changed, recovered = old.hash != loaded.policy.hash, bool(self.problems)
+        self.problems, self._loaded_at, self._failed_at = [], self._clock(), None
         (log.info if changed or recovered else log.debug)(
             "policy reloaded" if changed else "reloaded, the policy is the same",
             why=why,
@@ -164,7 +144,11 @@ class Reloader:
         task = asyncio.get_running_loop().create_task(_retire([old]))
         self._retired.add(task)
         task.add_done_callback(self._retired.discard)
-        return self.outcome
+
+
+def shown(at: datetime | None) -> str | None:
+    """A time for JSON, to the second."""
+    return at.isoformat(timespec="seconds") if at else None
 
 
 async def _notice(directory: Path, touched: asyncio.Event, stop: threading.Event) -> None:
@@ -192,16 +176,12 @@ async def _retire(old: list[Policy]) -> None:
         await asyncio.sleep(0.001)
 
 
-def _needing_restart(config: Config) -> dict[str, Any]:
-    return config.settings.model_dump()
-
-
-def _differences(path: str, old: Any, new: Any) -> tuple[str, ...]:  # noqa: ANN401 - any JSON value
+def _differences(path: str, old: Any, new: Any) -> list[str]:  # noqa: ANN401 - any JSON value
     """The names of settings that differ; their values may be secret."""
     if isinstance(old, dict) and isinstance(new, dict):
-        return tuple(
+        return [
             name
             for key in sorted(old.keys() | new.keys())
             for name in _differences(f"{path}.{key}".lstrip("."), old.get(key), new.get(key))
-        )
-    return () if old == new else (path,)
+        ]
+    return [] if old == new else [path]

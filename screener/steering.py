@@ -10,7 +10,7 @@ import structlog
 from screener import __version__, config, control
 from screener.errors import StateUnavailable
 from screener.feeds import terms_of
-from screener.reloading import Reloader
+from screener.reloading import Reloader, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,8 @@ class Steering:
 
     async def run(self) -> None:
         """Listen until cancelled. What goes wrong here is logged; calls are screened all the same."""
-        settings, commands = self._config.settings, {"status": self.status, "reload": self.reload}
+        settings = self._config.settings
+        commands = {"status": self.status, "reload": lambda: self.reloader.reload("screener reload")}
         async with control.serving(settings.state_dir, commands), asyncio.TaskGroup() as group:
             if self._config.site and settings.watch != "off":
                 group.create_task(self.reloader.watch(self._config.site, poll=settings.watch == "poll"))
@@ -66,20 +67,16 @@ class Steering:
         self._connections += 1
         self._connected_at = self._clock()
 
-    async def reload(self) -> dict[str, Any]:
-        """Reload and say what became of it."""
-        return (await self.reloader.reload("screener reload")).as_dict()
-
     async def status(self) -> dict[str, Any]:
         """All that is worth knowing of the running service, as plain values for JSON."""
         up = self.ami.ready.is_set()
         return {
             "version": __version__,
-            "started_at": _shown(self._started_at),
+            "started_at": shown(self._started_at),
             **self.reloader.status(),
             "ami": {
                 "address": self.ami.address,
-                "connected_since": _shown(self._connected_at) if up else None,
+                "connected_since": shown(self._connected_at) if up else None,
                 "reconnects": max(0, self._connections - 1),
             },
             "store": await self._store(),
@@ -102,7 +99,3 @@ class Steering:
         self.screener.policy = config.policy
         self.state.feeds = terms_of(config.feeds)
         self.feeds.feeds = config.feeds
-
-
-def _shown(at: datetime | None) -> str | None:
-    return at.isoformat(timespec="seconds") if at else None

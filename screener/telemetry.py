@@ -19,8 +19,9 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import AbstractContextManager
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -28,8 +29,6 @@ from screener.text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-    from contextlib import AbstractContextManager
-    from types import TracebackType
 
     from structlog.typing import EventDict, WrappedLogger
 
@@ -49,7 +48,7 @@ _URL_PASSWORD = re.compile(r"(?<=://)[^\s/]*:[^\s/]*(?=@)")
 _BARE = re.compile(r"[^\s\"'=\\]+")
 
 
-class Outlet:
+class Outlet(AbstractContextManager["Outlet"]):
     """Lines to a file descriptor, by a thread; when more than `bound` wait, new ones are dropped.
 
     `dropped` counts them, and those that the descriptor refused. As soon as lines can be
@@ -86,13 +85,7 @@ class Outlet:
             self._hurry.set()
         self._thread.join(timeout_s)
 
-    def __enter__(self) -> Self:
-        """Close at the end of the block."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close, whatever happened."""
         self.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -10,7 +11,6 @@ import typer
 
 from screener import app, number
 from screener.cli.common import Site, load, show, show_table
-from screener.config.feeds import Feed
 from screener.errors import FeedRefused
 from screener.feeds import About, Refresher, Status, terms_of
 from screener.state import serving
@@ -25,6 +25,8 @@ cli = typer.Typer(help="Feeds: numbers that others complain about (feeds.yaml)."
 
 T = TypeVar("T")
 
+_COLUMNS = ("feed", "entries", "bad rows", "snapshot of", "checked", "due", "alarm")
+
 Name = Annotated[str, typer.Argument(help="The feed, as named in feeds.yaml.")]
 
 
@@ -33,17 +35,16 @@ def list_feeds(site: Site = None) -> None:
     """Show every feed: its size and age, when it is due, and the alarm if it was refused."""
     loaded = load(site)
 
-    async def look(feeds: Refresher) -> list[tuple[str, Feed, About | None, Status | None]]:
+    async def look(feeds: Refresher) -> list[tuple[str, ...]]:
         statuses = await feeds.store.statuses()
         return [
-            (name, feed, await feeds.store.about(name), statuses.get(name))
+            _row(name, await feeds.store.about(name) or About(), statuses.get(name, Status()))
+            if feed.enabled
+            else (name, "off", *[""] * (len(_COLUMNS) - 2))
             for name, feed in loaded.feeds.items()
         ]
 
-    show_table(
-        ("feed", "entries", "bad rows", "snapshot of", "checked", "due", "alarm"),
-        (_row(*one) for one in _with_feeds(loaded, look)),
-    )
+    show_table(_COLUMNS, _with_feeds(loaded, look))
 
 
 @cli.command()
@@ -112,19 +113,16 @@ def show_number(
 
 def _with_feeds(loaded: Config, work: Callable[[Refresher], Awaitable[T]]) -> T:
     """Do the work on the store that the configuration names, starting it if need be."""
-
-    async def on(url: str) -> T:
-        feeds = app.refresher(loaded, url)
-        try:
-            return await work(feeds)
-        finally:
-            await feeds.store.close()
+    settings = loaded.settings
 
     async def somewhere() -> T:
-        if loaded.settings.redis.url:
-            return await on(loaded.settings.redis.url)
-        async with serving(app.store_directory(loaded.settings)) as url:
-            return await on(url)
+        async with contextlib.AsyncExitStack() as stack:
+            url = settings.redis.url or await stack.enter_async_context(
+                serving(app.store_directory(settings))
+            )
+            feeds = app.refresher(loaded, url)
+            stack.push_async_callback(feeds.store.close)
+            return await work(feeds)
 
     return asyncio.run(somewhere())
 
@@ -138,17 +136,15 @@ def _known(loaded: Config, name: str) -> str:
     return name
 
 
-def _row(name: str, feed: Feed, about: About | None, status: Status | None) -> tuple[str, ...]:
-    if not feed.enabled:
-        return name, "off", "", "", "", "", ""
+def _row(name: str, about: About, status: Status) -> tuple[str, ...]:
     return (
         name,
-        str(about.entries) if about else "none",
-        str(about.bad) if about else "",
-        _time(about.as_of) if about else "",
-        _time(status.checked_at) if status else "never",
-        _time(status.next_at) if status else "now",
-        status.problem if status else "",
+        str(about.entries or "none"),
+        str(about.bad) if about.entries else "",
+        _time(about.as_of),
+        _time(status.checked_at) or "never",
+        _time(status.next_at) or "now",
+        status.problem,
     )
 
 

@@ -66,7 +66,7 @@ class Site:
 
     async def refuses(self) -> None:
         async with asyncio.timeout(15):
-            while not self.reloader.outcome.problems:  # noqa: ASYNC110 - a refusal installs nothing
+            while not self.reloader.problems:  # noqa: ASYNC110 - a refusal installs nothing
                 await asyncio.sleep(0.02)
 
 
@@ -90,35 +90,35 @@ def challenge(score: int) -> str:
 
 async def test_reload__good_change__is_in_force(site: Site) -> None:
     site.write("policy.yaml", challenge(5))
-    outcome = await site.reloader.reload("test")
-    assert (site.policy.actions.challenge, outcome.problems) == (5, ())
-    assert outcome.policy == site.policy.hash == site.reloader.status()["policy"]
+    status = await site.reloader.reload("test")
+    assert (site.policy.actions.challenge, status["problems"]) == (5, [])
+    assert status["policy"] == site.policy.hash
 
 
 async def test_reload__mistake__all_of_the_old_stays_until_it_is_mended(site: Site) -> None:
     old = site.policy
     site.write("policy.yaml", challenge(5))
     site.write("rules/velocity.yaml", "rules:\n  BURST:\n    when: caller.calls_1x > 1\n")
-    outcome = await site.reloader.reload("test")
+    status = await site.reloader.reload("test")
     assert site.policy is old
-    assert outcome.problems[0].startswith(f"{site.directory}/rules/velocity.yaml:3:11: rules.BURST.when")
-    status = site.reloader.status()
-    assert (status["policy"], status["problems"]) == (old.hash, list(outcome.problems))
+    place = f"{site.directory}/rules/velocity.yaml:3:11"
+    assert status["problems"][0].startswith(f"{place}: rules.BURST.when")
+    assert status["policy"] == old.hash
     assert status["reload_failed_at"] == AT.isoformat()
     (site.directory / "rules/velocity.yaml").unlink()
-    assert (await site.reloader.reload("test")).problems == ()
+    status = await site.reloader.reload("test")
     assert site.policy.actions.challenge == 5
-    assert (site.reloader.status()["problems"], site.reloader.status()["reload_failed_at"]) == ([], None)
+    assert (status["problems"], status["reload_failed_at"]) == ([], None)
 
 
 async def test_reload__setting_that_needs_a_restart__is_named_without_its_value(site: Site) -> None:
     site.write("screener.yaml", "ami: {port: 5039, secret: s3cret}\nregion: DE\n")
     site.write("policy.yaml", challenge(5))
-    outcome = await site.reloader.reload("test")
-    assert outcome.restart == ("ami.port", "ami.secret", "region")
+    status = await site.reloader.reload("test")
+    assert status["restart_needed"] == ["ami.port", "ami.secret", "region"]
     assert site.policy.actions.challenge == 5
     site.write("screener.yaml", "")
-    assert (await site.reloader.reload("test")).restart == ()
+    assert (await site.reloader.reload("test"))["restart_needed"] == []
 
 
 async def test_reload__several_at_once__end_with_the_last_files(site: Site) -> None:
@@ -131,7 +131,7 @@ async def test_reload__several_at_once__end_with_the_last_files(site: Site) -> N
 async def test_reload__defect_of_ours__old_policy_stays(site: Site) -> None:
     old = site.policy
     shutil.rmtree(site.directory)
-    assert (await site.reloader.reload("test")).problems
+    assert (await site.reloader.reload("test"))["problems"]
     assert site.policy is old
 
 
