@@ -89,12 +89,16 @@ def trickle(pause_s: float) -> Answer:
     return answer
 
 
-async def endless(writer: asyncio.StreamWriter) -> None:
+def endless(status: str = "200 OK", *headers: str) -> Answer:
     """A body without length that never ends."""
-    writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
-    while True:
-        writer.write(b"+8613812345678\n" * 1000)
-        await writer.drain()
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write("\r\n".join([f"HTTP/1.1 {status}", "Connection: close", *headers, "", ""]).encode())
+        while True:
+            writer.write(b"+8613812345678\n" * 1000)
+            await writer.drain()
+
+    return answer
 
 
 async def reset(writer: asyncio.StreamWriter) -> None:

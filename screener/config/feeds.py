@@ -142,8 +142,8 @@ class Feed(Defaults):
     def _has_columns(self) -> Self:
         if self.format == "csv" and not self.columns.number:
             raise PydanticCustomError("columns", "format csv needs columns with at least number")
-        positions = [column.isdecimal() for column in self.columns.named.values()]
-        if any(positions) and not all(positions):
+        columns = self.columns.named.values()
+        if any(map(str.isdecimal, columns)) and not all(one.isdecimal() and int(one) for one in columns):
             raise PydanticCustomError("columns", "columns are either names of a header or positions from 1")
         return self
 

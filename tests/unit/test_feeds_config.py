@@ -63,6 +63,7 @@ def test_feeds__shipped_one_switched_on_and_a_default_changed__merged(tmp_path: 
         ("    format: xml", "feeds.yaml:8:13: feeds.ours.format: expected 'plain'"),
         ("    format: csv", "feeds.yaml:3:5: feeds.ours: format csv needs columns with at least number"),
         ("    columns: {number: A, votes: 2}", "feeds.yaml:3:5: feeds.ours: columns are either names"),
+        ("    columns: {number: 0}", "feeds.yaml:3:5: feeds.ours: columns are either names"),
         ("    country: XX", "feeds.yaml:8:14: feeds.ours.country: no such country"),
         ("    max_change: 30", "feeds.yaml:8:17: feeds.ours.max_change: expected a share from 0 to 1"),
         ("    weight: 0", "feeds.yaml:8:13: feeds.ours.weight: expected a number above 0"),

@@ -73,7 +73,7 @@ async def test_fetch__held_already__asks_with_conditions_and_304_is_nothing_new(
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n", "could not be fetched"),
         (b"", "could not be fetched"),
         (web.reset, "could not be fetched"),
-        (web.endless, r"larger than 100000 bytes \(max_bytes\)"),
+        (web.endless(), r"larger than 100000 bytes \(max_bytes\)"),
         (response(b"1" * 100_001), r"larger than 100000 bytes \(max_bytes\)"),
         (response(b"1", "Content-Encoding: br"), "encoded as br"),
         (
@@ -84,6 +84,7 @@ async def test_fetch__held_already__asks_with_conditions_and_304_is_nothing_new(
         (response(gzip.compress(gzip.compress(BODY, mtime=0))), "packed twice"),
         (response(b"\x1f\x8bnonsense" * 9), "damaged gzip"),
         (redirect("/"), "redirected more than 3 times"),
+        (web.endless("302 Found", "Location: /"), "redirected more than 3 times"),
         (redirect("file:///etc/passwd"), "redirected to file:|could not be fetched"),
         (redirect("ftp://127.0.0.1/"), "redirected to ftp:|could not be fetched"),
         (redirect("http://[bad/"), "could not be fetched"),
