@@ -21,7 +21,8 @@ Beside the way of a call: `mirror.py` copies the lists into Asterisk for the tim
 `feeds/` fetches numbers that others complain about, `steering.py`, `reloading.py`, `control.py` and
 `counters.py` let an administrator look and change things, `replay/` runs past calls through a policy.
 
-`text.py` makes strangers' text safe to show, `dialplan.py` checks that the dialplan has every action.
+`text.py` makes strangers' text safe to show, `sip.py` takes their addresses apart, `dialplan.py` checks
+that the dialplan has every action.
 `steering.py` is what an administrator sees and does while calls are screened: `control.py` the socket,
 `reloading.py` a new policy in place of the old one, `counters.py` what was decided so far.
 `errors.py` says for each error who catches it and what the caller on the line

@@ -107,13 +107,13 @@ def _number(text: str, region: str) -> Pattern:
             f"{_shown(text)} is not a telephone number: write digits, such as +8617712345678"
         )
     key = number.key
-    if number.kind is Kind.SHORT_CODE or key in WORLDWIDE_EMERGENCY:
+    if (number.kind is Kind.SHORT_CODE and number.valid) or key in WORLDWIDE_EMERGENCY:
         return Pattern(key, _short_harm(key, region))
     if number.kind is Kind.INTERNAL:
         return Pattern(
             key, f"{key} is an extension or a short number, which anybody may present", harms_allow=True
         )
-    if number.e164 is None:
+    if number.e164 is None and number.kind is not Kind.SHORT_CODE:
         reason = "has no area code" if number.possible else "is too short or too long for a telephone number"
         return Pattern(key, f"{key} {reason}: write it in full, such as +8617712345678", harms_allow=True)
     return Pattern(key)

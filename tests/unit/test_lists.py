@@ -118,6 +118,15 @@ async def test_pattern__not_understood__is_refused_even_when_forced(
             await lists.add(Row(text), force=True)
 
 
+@pytest.mark.parametrize("text", ["1008611", "95013123456", "950131234567", "9501312345678"])
+async def test_block_entry__tail_behind_a_short_code__is_one_caller_and_taken(
+    store_url: str, text: str
+) -> None:
+    async with opened(store_url, "CN") as lists:
+        (entry,) = await lists.add(Row(text))
+        assert await lists.find(text) == (entry,)
+
+
 @pytest.mark.parametrize(
     ("text", "region", "why", "forced"),
     [
@@ -138,6 +147,8 @@ async def test_pattern__not_understood__is_refused_even_when_forced(
         ("112", "CN", "emergency", "112"),
         ("95588", "CN", "short service number", "95588"),
         ("10086", "CN", "short service number", "10086"),
+        ("01095588", "CN", "short service number", "+861095588"),
+        ("0755110", "CN", "short service number", "+860755110"),
         ("201", "CN", "extension", "201"),
         ("+49301234567", "CN", "our own number", "+49301234567"),
         ("+4930123*", "CN", "our own number", "+4930123*"),
