@@ -20,7 +20,7 @@ from screener.errors import AmiError, ConfigError, ScreenerError
 from screener.feeds import FeedStore, Refresher, terms_of
 from screener.ledger import Ledger
 from screener.mirror import Mirror
-from screener.screening import Place, Screener
+from screener.screening import Screener
 from screener.state import EmbeddedServer, Lists, State
 from screener.steering import Steering
 
@@ -137,8 +137,15 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
     stack.push_async_callback(lists.close)
     account = Account(settings.ami.host, settings.ami.port, settings.ami.username, secret)
     ami = Ami(account, tls, settings.ami.tls.server_name)
-    place = Place(settings.region, settings.zone, settings.recordings_dir)
-    screener = Screener(ami=ami, state=state, policy=config.policy, ledger=written, place=place, clock=now)
+    screener = Screener(
+        ami=ami,
+        state=state,
+        policy=config.policy,
+        ledger=written,
+        place=settings.place,
+        spool=settings.recordings_dir,
+        clock=now,
+    )
     steering = Steering(
         config, ami=ami, state=state, ledger=written, screener=screener, feeds=feeds, hangup=hangup, clock=now
     )
@@ -162,7 +169,8 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
 
 async def _warmed(config: Config, state: State) -> None:
     """Load and connect what otherwise the first callers would wait for."""
-    number.warm(config.settings.region)
+    place = config.settings.place
+    number.warm(place.region, *(region for _, region in place.trunks), city=place.city)
     seen = await state.observe("0", "", "", count=False)
     if seen.missing:
         log.error(
@@ -218,7 +226,7 @@ async def _adopt(screener: Screener, path: Path) -> None:
     """File the recordings that were made while nobody listened."""
     try:
         known = await asyncio.to_thread(ledger.filed, path)
-        for stem in await asyncio.to_thread(recordings.adopt, screener.place.recordings, known):
+        for stem in await asyncio.to_thread(recordings.adopt, screener.spool, known):
             await screener.adopt(stem)
     except ScreenerError as error:
         log.error("recordings could not be looked through", reason=str(error))

@@ -37,6 +37,11 @@ TOKEN = re.compile(r"[^\x00-\x20\x7f,]{1,200}")
 """What Asterisk itself writes as a channel's name or unique id."""
 
 
+def fits(pattern: str, name: str) -> bool:
+    """Whether this is the name, or begins as a pattern with a star at its end says: `PJSIP/sip*`."""
+    return name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1]))
+
+
 class WrongContract(ValueError):  # noqa: N818 - named by what it is
     """The dialplan is of another version and must not go on asking: each question makes a caller wait."""
 
@@ -53,7 +58,8 @@ class Call:
     """A question of the dialplan: who calls whom, how, and when.
 
     Everything that the caller can write (`number`, `name`, …) is as it arrived,
-    hostile until proven otherwise. `at` is the moment the question arrived (UTC),
+    hostile until proven otherwise. `sender` is the From header, `verified` what Asterisk's own
+    STIR/SHAKEN check said. `at` is the moment the question arrived (UTC),
     the only clock the verdict may use. `asked` is the same moment by Asterisk's own
     clock (seconds since 1970) and `deadline_ms` is how long the caller waits from then on.
     """
@@ -71,6 +77,8 @@ class Call:
     asserted: str = ""
     diversion: str = ""
     attestation: str = ""
+    sender: str = ""
+    verified: str = ""
     agent: str = ""
     challenge: str = ""
 
@@ -97,6 +105,8 @@ class Call:
             asserted=read.text("Asserted"),
             diversion=read.text("Diversion"),
             attestation=read.text("Attestation"),
+            sender=read.text("From"),
+            verified=read.text("Verified"),
             agent=read.text("Agent"),
             challenge=read.text("Challenge"),
         )

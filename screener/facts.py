@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
-from screener.number import CallerNumber, Kind, parse, says_withheld
+from screener.call import fits
+from screener.number import CallerNumber, Kind, city_of, parse, says_withheld
+from screener.sip import parameter
 from screener.text import printable
 
 if TYPE_CHECKING:
@@ -42,6 +44,24 @@ class Fact:
     meaning: str
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where this PBX stands: its country and time zone, and where its trunks come from.
+
+    `trunks` are pairs of a trunk (or a beginning, `PJSIP/sip*`) and its country. `city` says whether
+    the tables of `caller.city` are wanted.
+    """
+
+    region: str
+    zone: tzinfo
+    trunks: tuple[tuple[str, str], ...]
+    city: bool
+
+    def region_of(self, trunk: str) -> str:
+        """Country in whose plan a trunk's numbers are read: of the first entry that fits, else our own."""
+        return next((region for pattern, region in self.trunks if fits(pattern, trunk)), self.region)
+
+
 CATALOGUE: Final[tuple[Fact, ...]] = (
     Fact("caller.e164", "string", "", "number", "caller's number, +86…; known for some withheld callers too"),
     Fact("caller.kind", "string", "", "number", "one of " + ", ".join(Kind)),
@@ -49,6 +69,7 @@ CATALOGUE: Final[tuple[Fact, ...]] = (
     Fact("caller.possible", "bool", "", "number", "of a right length; absent for withheld and internal"),
     Fact("caller.region", "string", "ISO 3166", "number", "country of the number, 001 if of none"),
     Fact("caller.carrier", "string", "", "number", "carrier first assigned the mobile prefix, in English"),
+    Fact("caller.city", "string", "", "number", "place of the prefix, in English; with `city: true` only"),
     Fact("caller.national", "string", "digits", "number", "number without country code, for prefix rules"),
     Fact("caller.block", "string", "", "number", "block of 10,000 numbers: e164 less its last four digits"),
     Fact(
@@ -58,20 +79,34 @@ CATALOGUE: Final[tuple[Fact, ...]] = (
         "number",
         "in the same block as the called number, or equal to it",
     ),
-    Fact("caller.asserted_differs", "bool", "", "number", "P-Asserted-Identity names another number"),
+    Fact(
+        "caller.asserted_differs", "bool", "", "number", "the network asserts another number than From shows"
+    ),
+    Fact(
+        "caller.domestic_on_foreign_trunk",
+        "bool",
+        "",
+        "number",
+        "our own country's number on a trunk of another; absent there for a number without a country",
+    ),
     Fact("caller.name", "string", "", "call", "name as presented (CNAM), cleaned, at most 80 characters"),
     Fact("caller.has_name", "bool", "", "call", "the name holds letters and is not a word for withheld"),
     Fact("called.did", "string", "", "call", "our number as the trunk delivered it"),
     Fact("called.e164", "string", "", "number", "our number in international form"),
     Fact("trunk.name", "string", "", "call", "carrier link by which the call arrived"),
+    Fact(
+        "trunk.region", "string", "ISO 3166", "number", "country in whose plan the trunk's numbers are read"
+    ),
     Fact("call.stage", "string", "", "call", "setup before the answer, challenge after the key press"),
     Fact("call.presentation", "string", "", "call", "CALLERID(pres): allowed…, prohib…, unavailable"),
     Fact("call.diverted", "bool", "", "call", "the call was forwarded to us from another number"),
+    Fact("call.diverted_from", "string", "", "number", "that other number in international form"),
     Fact("call.local_hour", "int", "h", "clock", "hour of the day, 0 to 23, in the site's time zone"),
     Fact("call.local_weekday", "int", "day", "clock", "1 Monday to 7 Sunday, in the site's time zone"),
     Fact("call.local_minute", "int", "min", "clock", "minutes since local midnight, 0 to 1439"),
     Fact("call.local_date", "string", "", "clock", "the day, such as 2026-10-01, in the site's time zone"),
     Fact("stir.attestation", "string", "", "call", "STIR/SHAKEN A, B or C; absent does not mean failed"),
+    Fact("stir.verified", "string", "", "call", "passed or failed; absent when nothing was verified"),
     Fact("challenge.result", "string", "", "challenge", "passed or failed"),
     Fact("list.allow", "bool", "", "state", "an allow entry decides for this caller"),
     Fact("list.block", "bool", "", "state", "a block entry decides for this caller"),
@@ -106,6 +141,11 @@ _PRESENTATIONS = {"unavailable"} | {
 }
 _ATTESTATIONS = frozenset(("A", "B", "C"))
 _RESULTS = frozenset(("passed", "failed"))
+_PASSED = frozenset(("success", "Verification passed"))
+_FAILED = {"signature_validation", "cid_orig_tn_mismatch", "cert_not_trusted", "cert_date_failure"}
+_FAILED |= {"iat_range_error", "Signature failed", "Verification mismatch"}
+"""Of Asterisk's results, new and old, those that say something of the caller: not those of a missing
+header, or of a certificate that could not be fetched."""
 _NO_PUBLIC_NUMBER = frozenset((Kind.WITHHELD, Kind.INTERNAL))
 _MAX_INT = 2**63 - 1
 _MAX_NAME = 80
@@ -118,28 +158,32 @@ def facts_of(
     call: Call,
     caller: CallerNumber,
     observed: Mapping[str, FactValue],
-    zone: tzinfo,
+    place: Place,
 ) -> dict[str, FactValue]:
     """Collect what is known of this call, each fact of its declared type; what is not known is absent.
 
-    `caller` is `parse(call.number, …)`; the called and the asserted number are read by the same
-    numbering plan. `observed` is what the store knows, named as in the catalogue: empty when it is
-    down. Of `observed` only the facts whose source is `state` are taken, and only in their declared
-    type; the rest is dropped, since a store that others write to must not decide who is calling.
+    `caller` is `parse(call.number, place.region_of(call.trunk), …)`; the other numbers of the call are
+    read by the same numbering plan. `observed` is what the store knows, named as in the catalogue:
+    empty when it is down. Of `observed` only the facts whose source is `state` are taken, and only in
+    their declared type; the rest is dropped, since a store that others write to must not decide who is
+    calling.
     """
     facts = (
         {name: _admitted(name, value) for name, value in observed.items()}
-        | _about_number(call, caller)
+        | _about_number(call, caller, place)
         | _about_call(call)
-        | _about_moment(call, zone)
+        | _about_moment(call, place.zone)
     )
     return {name: value for name, value in facts.items() if value is not None and value != ""}
 
 
-def _about_number(call: Call, caller: CallerNumber) -> dict[str, FactValue | None]:
+def _about_number(call: Call, caller: CallerNumber, place: Place) -> dict[str, FactValue | None]:
     public = caller.e164 is not None or caller.kind not in _NO_PUBLIC_NUMBER
     block, called = caller.block, parse(call.did, caller.home)
     asserted = parse(call.asserted, caller.home).key if call.asserted else ""
+    # Asterisk may have taken the caller ID from the asserted identity; From is what the caller wrote.
+    presented = parse(call.sender, caller.home).key if call.sender else caller.key
+    foreign = caller.home != place.region
     return {
         "caller.e164": caller.e164,
         "caller.kind": caller.kind.value,
@@ -147,17 +191,23 @@ def _about_number(call: Call, caller: CallerNumber) -> dict[str, FactValue | Non
         "caller.possible": caller.possible if public else None,
         "caller.region": caller.region,
         "caller.carrier": caller.carrier,
+        "caller.city": city_of(caller.e164) if place.city and caller.e164 and caller.valid else None,
         "caller.national": caller.national,
         "caller.block": block,
         "caller.is_neighbour": block == called.block if block and called.block else None,
-        "caller.asserted_differs": asserted != caller.key if asserted and caller.key else None,
+        "caller.asserted_differs": asserted != presented if asserted and presented else None,
+        "caller.domestic_on_foreign_trunk": (caller.region == place.region if caller.region else None)
+        if foreign
+        else False,
         "called.e164": called.e164,
+        "trunk.region": caller.home,
+        "call.diverted_from": parse(call.diversion, caller.home).e164 if call.diversion else None,
     }
 
 
 def _about_call(call: Call) -> dict[str, FactValue | None]:
     name, has_name = _name(call.name[: 2 * _MAX_NAME])
-    attestation = call.attestation[:8].strip().upper()
+    verified, attestation = _signed(call)
     return {
         "caller.name": name,
         "caller.has_name": has_name,
@@ -167,8 +217,23 @@ def _about_call(call: Call) -> dict[str, FactValue | None]:
         "call.presentation": call.presentation if call.presentation in _PRESENTATIONS else None,
         "call.diverted": call.diversion.strip() != "",
         "stir.attestation": attestation if attestation in _ATTESTATIONS else None,
+        "stir.verified": verified,
         "challenge.result": call.challenge if call.challenge in _RESULTS else None,
     }
+
+
+def _signed(call: Call) -> tuple[str | None, str]:
+    """The verify result and the attestation; our own Asterisk counts before the carrier, PAI before From."""
+    verdicts = (parameter(header, "verstat") for header in (call.asserted, call.sender))
+    verstat = next(filter(None, verdicts), "")
+    attested = call.attestation[:8].strip() or parameter(call.asserted, "attest")
+    if not attested and verstat.startswith("tn-validation-passed-"):
+        attested = verstat[-1]
+    if call.verified in _PASSED or (not call.verified and verstat.startswith("tn-validation-passed")):
+        return "passed", attested.upper()
+    if call.verified in _FAILED or (not call.verified and verstat.startswith("tn-validation-failed")):
+        return "failed", attested.upper()
+    return None, attested.upper()
 
 
 def _about_moment(call: Call, zone: tzinfo) -> dict[str, FactValue | None]:

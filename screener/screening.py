@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,9 +25,10 @@ from screener.verdict import Action, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
-    from datetime import datetime, tzinfo
+    from datetime import datetime
 
     from screener.ami import Ami
+    from screener.facts import Place
     from screener.ledger import Ledger
     from screener.policy import Policy
     from screener.recordings import Recording
@@ -45,15 +45,6 @@ REMEMBERED = 10_000
 """Questions whose repetition is recognised; a PBX at 100 calls/s asks as many in 100 s."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where this PBX stands: the country that national numbers belong to, its local time, its recordings."""
-
-    region: str
-    zone: tzinfo
-    recordings: Path
-
-
 class Screener:
     """Answers the dialplan's questions; `policy` may be replaced while calls are being screened."""
 
@@ -65,10 +56,11 @@ class Screener:
         policy: Policy,
         ledger: Ledger,
         place: Place,
+        spool: Path,
         clock: Callable[[], datetime],
     ) -> None:
         self.ami, self.state, self.policy = ami, state, policy
-        self.ledger, self.place, self.clock = ledger, place, clock
+        self.ledger, self.place, self.spool, self.clock = ledger, place, spool, clock
         self.counters = Counters()
         self._asked: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -103,12 +95,12 @@ class Screener:
             self.counters.failures["late"] += 1
             return
         try:
-            caller = number.parse(call.number, self.place.region, call.presentation)
+            caller = number.parse(call.number, self.place.region_of(call.trunk), call.presentation)
             observed = await self.state.observe(
                 caller.key, call.did, call.id, count=call.stage is Stage.SETUP
             )
             clock.lap("state_ms")
-            facts = facts_of(call, caller, observed.facts, self.place.zone)
+            facts = facts_of(call, caller, observed.facts, self.place)
             policy = self.policy
             verdict = policy.judge(facts)
             clock.lap("judge_ms")
@@ -157,7 +149,7 @@ class Screener:
 
     async def _settled(self, stem: Path, deadline_s: float) -> list[Recording]:
         try:
-            return await recordings.settle(self.place.recordings, stem, deadline_s=deadline_s)
+            return await recordings.settle(self.spool, stem, deadline_s=deadline_s)
         except ScreenerError as error:
             log.error("a recording cannot be filed", stem=str(stem), reason=str(error))
             return []

@@ -53,15 +53,15 @@ def explain(
     if challenge not in ("", "passed", "failed"):
         raise typer.BadParameter(f"{challenge!r} is neither passed nor failed", param_hint="--challenge")
     loaded = load(site)
-    zone = loaded.settings.zone
-    moment = at.replace(tzinfo=zone) if at else app.now()
+    place = loaded.settings.place
+    moment = at.replace(tzinfo=place.zone) if at else app.now()
     stage = Stage.CHALLENGE if challenge else Stage.SETUP
     call = Call(
         "explain", f"{trunk}-0", stage, moment, number=caller, name=name, did=did, challenge=challenge
     )
-    parsed = number.parse(caller, loaded.settings.region)
+    parsed = number.parse(caller, place.region_of(call.trunk))
     observed = asyncio.run(_observe(loaded, parsed.key, did))
-    known = facts_of(call, parsed, observed.facts, zone)
+    known = facts_of(call, parsed, observed.facts, place)
     shown = taken_apart(loaded.policy.judge(known), loaded.policy, known)
     if as_json:
         show_json({**shown, "missing": observed.missing})

@@ -172,7 +172,7 @@ async def _run(calls: LedgerFile | CdrFile, asked: _Question, out: _Output) -> T
         state = stack.enter_context(Rehearsal(server.url, live, terms_of(asked.candidate.feeds)))
         progress = stack.enter_context(_progress())
         task = progress.add_task("judging", total=total)
-        batches = past.rerun(calls, state, judge, lambda _: settings.region, asked.since)
+        batches = past.rerun(calls, state, judge, settings.place.region_of, asked.since)
         for changes, counts in batches:
             tally.add(counts)
             for change in changes:
@@ -184,10 +184,10 @@ async def _run(calls: LedgerFile | CdrFile, asked: _Question, out: _Output) -> T
 
 def _judge(asked: _Question, *, aside: bool) -> AbstractContextManager[past.Bench | past.Aside]:
     candidate, baseline = asked.candidate, asked.baseline
-    zone = candidate.settings.zone
+    place = candidate.settings.place
     if aside:
-        return past.Aside(candidate.document, baseline.document if baseline else None, zone)
-    return nullcontext(past.Bench(candidate.policy, baseline.policy if baseline else None, zone))
+        return past.Aside(candidate.document, baseline.document if baseline else None, place)
+    return nullcontext(past.Bench(candidate.policy, baseline.policy if baseline else None, place))
 
 
 @asynccontextmanager

@@ -15,7 +15,8 @@ import phonenumbers
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from screener.policy import Flag, Written
+from screener.facts import Place
+from screener.policy import Flag, Trunk, Written
 
 
 def _port(value: object) -> int:
@@ -69,6 +70,7 @@ def _absolute(text: str) -> Path:
 
 OptionalLine = Annotated[str, StringConstraints(max_length=255), AfterValidator(_one_line)]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_one_line)]
+Region = Annotated[str, AfterValidator(_region)]
 Directory = Annotated[Path, BeforeValidator(_absolute)]
 
 
@@ -98,6 +100,12 @@ class Redis(Written):
     url: Annotated[OptionalLine, AfterValidator(_redis_url)] = Field(repr=False)
 
 
+class TrunkSettings(Written):
+    """What is particular about a carrier link."""
+
+    region: Region
+
+
 class Log(Written):
     """How much is logged, and in which form."""
 
@@ -112,7 +120,9 @@ class Settings(Written):
     redis: Redis
     state_dir: Directory
     recordings_dir: Directory
-    region: Annotated[str, AfterValidator(_region)]
+    region: Region
+    trunks: dict[Trunk, TrunkSettings]
+    city: Flag
     timezone: Annotated[str, AfterValidator(_zone)]
     watch: Literal["notify", "poll", "off"]
     own_numbers: tuple[Annotated[str, AfterValidator(_number)], ...]
@@ -122,3 +132,9 @@ class Settings(Written):
     def zone(self) -> ZoneInfo:
         """The time zone in which local hours and days are counted."""
         return ZoneInfo(self.timezone)
+
+    @cached_property
+    def place(self) -> Place:
+        """Where this PBX stands, for the facts of a call."""
+        trunks = tuple((trunk, about.region) for trunk, about in self.trunks.items())
+        return Place(self.region, self.zone, trunks, self.city)

@@ -10,7 +10,7 @@ from screener.policy.document import Actions, Group, PolicyDocument, PolicyFile,
 from screener.policy.explaining import explain
 from screener.policy.judging import FORCE_PRECEDENCE, GroupSum, Policy
 from screener.policy.overriding import UNKNOWN_GROUP
-from screener.policy.profiles import ProfilesFile
+from screener.policy.profiles import ProfilesFile, Trunk
 from screener.policy.values import Flag, Number, Positive, Text, Written
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "ProfilesFile",
     "Rule",
     "Text",
+    "Trunk",
     "Written",
     "compile_policy",
     "explain",

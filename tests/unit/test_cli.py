@@ -95,6 +95,19 @@ def test_command__used_wrongly__says_what_to_do(
     assert words in ended.out + ended.err
 
 
+def test_explain__trunk_of_another_country__reads_the_caller_as_it_writes_numbers(
+    run: Command, site: Path
+) -> None:
+    settings = json.loads((site / "screener.yaml").read_text())
+    settings["trunks"] = {"PJSIP/us*": {"region": "US"}}
+    (site / "screener.yaml").write_text(json.dumps(settings))
+    there = run("explain", "0118617712345678", "--trunk", "PJSIP/us2")
+    assert there.out.startswith("+8617712345678 ")
+    assert "FOREIGN_TRUNK" in there.out
+    assert run("explain", "2125550100", "--trunk", "PJSIP/us2").out.startswith("+12125550100 ")
+    assert not run("explain", "2125550100").out.startswith("+12125550100 ")
+
+
 def test_explain__profile_in_force__is_named_and_decides(run: Command, site: Path) -> None:
     profile = {"description": "-", "did": ["100"], "hours": ["22:00-06:00"], "actions": {"challenge": 5}}
     (site / "profiles.yaml").write_text(json.dumps({"profiles": {"night": profile}}))

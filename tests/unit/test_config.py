@@ -111,6 +111,15 @@ def test_config__region_no__is_norway_and_not_false() -> None:
     assert loaded().settings.region == "NO"
 
 
+def test_config__trunks__first_that_fits_gives_the_country_and_the_rest_is_at_home() -> None:
+    write("screener.yaml", "region: FR\ntrunks:\n  PJSIP/us.1: {region: US}\n  PJSIP/*: {region: DE}\n")
+    place = loaded().settings.place
+    trunks = ("PJSIP/us.1", "PJSIP/us.12", "PJSIP/", "SIP/a", "")
+    assert [place.region_of(trunk) for trunk in trunks] == ["US", "DE", "DE", "FR", "FR"]
+    shown = {one.path: (one.value, one.origin) for one in loaded().effective()}
+    assert shown["screener.trunks.PJSIP/us.1.region"] == ("US", "site/screener.yaml:3")
+
+
 def test_config__files_of_editors_and_others__are_ignored() -> None:
     for name in ("README.md", ".screener.yaml.swp", ".#policy.yaml", "screener.yaml.dpkg-old"):
         write(name, "{{{")
@@ -165,6 +174,24 @@ def test_config__origin__names_layer_and_line() -> None:
         ),
         ("screener.yaml", "timezone: ../../etc/passwd\n", "1:11: timezone: no such time zone"),
         ("screener.yaml", "region: XX\n", "1:9: region: no such country; expected two capital letters"),
+        (
+            "screener.yaml",
+            "trunks:\n  PJSIP/berlin: {region: de}\n",
+            "2:26: trunks.PJSIP/berlin.region: no such country; expected two capital letters",
+        ),
+        (
+            "screener.yaml",
+            "trunks:\n  PJSIP/a: {region: DE}\n  PJ*P: {region: DE}\n",
+            "3:3: trunks.PJ*P: expected a trunk such as PJSIP/carrier, or a beginning: PJSIP/sip*",
+        ),
+        (
+            "screener.yaml",
+            "trunks: {PJSIP/a: DE}\n",
+            "1:19: trunks.PJSIP/a: expected keys with values below it",
+        ),
+        ("screener.yaml", "trunks: {PJSIP/a: {}}\n", "1:10: trunks.PJSIP/a.region: is required, but missing"),
+        ("screener.yaml", "trunks: {PJSIP/a: {regoin: DE}}\n", "1:20: trunks.PJSIP/a.regoin: unknown key"),
+        ("screener.yaml", "city: perhaps\n", "1:7: city: expected true or false"),
         ("screener.yaml", "log: {level: loud}\n", "1:14: log.level: expected 'debug'"),
         ("screener.yaml", "state_dir: state\n", "1:12: state_dir: expected a path that begins with /"),
         ("screener.yaml", "redis: {url: localhost}\n", "1:14: redis.url: expected redis://host:port/0"),

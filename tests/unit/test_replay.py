@@ -19,7 +19,7 @@ import screener.state
 from screener import config, ledger
 from screener.call import Call, Stage
 from screener.cli import main
-from screener.facts import facts_of
+from screener.facts import Place, facts_of
 from screener.ledger import Ledger, Row
 from screener.number import parse
 from screener.replay import Aside, Bench, CdrFile, House, PastCall
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tests.commandline import Command
 
 ZONE = ZoneInfo("Asia/Shanghai")
+PLACE = Place("CN", ZONE, (), city=False)
 MONDAY = datetime(2026, 1, 5, 10)  # noqa: DTZ001 - records hold local time
 FRIEND = "13912345678"
 
@@ -264,6 +265,24 @@ def test_replay__lists_of_today__count_unless_told_otherwise(
     assert "0 changed" in run(master, "--no-lists").out
 
 
+def test_replay__trunk_of_another_country__its_callers_are_read_in_that_country(
+    run: Command, tmp_path: Path
+) -> None:
+    rows = [
+        cdr.record(MONDAY + timedelta(minutes=n), "0118617712345678", unique=f"{n}.1", channel=channel)
+        for n, channel in enumerate(("PJSIP/us-00000001", "PJSIP/carrier-00000002"))
+    ]
+    master = cdr.write(tmp_path / "Master.csv", rows)
+    candidate = directory(tmp_path / "new", tmp_path, actions={"challenge": 3})
+    settings = {"state_dir": str(tmp_path / "s"), "trunks": {"PJSIP/us": {"region": "US"}}}
+    (candidate / "screener.yaml").write_text(json.dumps(settings))
+    ended = run(master, "--against", candidate, "--json", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    [change, _] = map(json.loads, (tmp_path / "out").read_text().splitlines())
+    assert (change["id"], change["caller"]) == ("0.1", "+8617712345678")
+    assert "FOREIGN_TRUNK(+3)" in ended.out
+
+
 def test_replay__the_last_days_only__knows_the_calls_before_them(run: Command, tmp_path: Path) -> None:
     now = datetime.now(ZONE).replace(microsecond=0, tzinfo=None)
     rows = [cdr.record(now - timedelta(hours=hour)) for hour in (30, 1)]
@@ -295,7 +314,7 @@ def recorded(
         for n, number in enumerate(numbers):
             at = MONDAY.replace(tzinfo=ZONE) + timedelta(minutes=n)
             call = Call(f"{n}.1", "PJSIP/carrier-1", Stage.SETUP, at, number=number, did="1055550100")
-            facts = facts_of(call, parse(number, "CN"), OBSERVED, ZONE)
+            facts = facts_of(call, parse(number, "CN"), OBSERVED, PLACE)
             body = {
                 "call": {
                     "number": number,
@@ -383,9 +402,9 @@ def test_aside__the_same_batch__gives_what_the_bench_gives() -> None:
     batch = [
         (call, parse(call.call.number, "CN"), {"caller.dids_1h": n % 12}) for n, call in enumerate(calls)
     ]
-    bench = Bench(loaded.policy, None, ZONE)
+    bench = Bench(loaded.policy, None, PLACE)
     bench.submit(batch)
-    with Aside(loaded.document, None, ZONE) as aside:
+    with Aside(loaded.document, None, PLACE) as aside:
         aside.submit(batch)
         assert aside.result() == bench.result()
     assert bench.result()[1].changed > 20

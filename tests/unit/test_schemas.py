@@ -59,6 +59,7 @@ def test_schema__shipped_file__satisfies_it(name: str, path: Path) -> None:
     ("name", "text"),
     [
         ("screener", "own_numbers: [0201234567, +862062345678]\nwatch: off\n"),
+        ("screener", "trunks: {PJSIP/berlin*: {region: DE}}\ncity: true\n"),
         ("policy", "actions: {reject: off}\n"),
         ("policy", "actions: {challenge: 4.5}\n"),
         ("rules", "enabled: true\n"),
@@ -78,6 +79,7 @@ def test_schema__part_of_a_file_of_the_site__satisfies_it(name: str, text: str) 
     [
         ("screener", "ami: {prot: 1}\n"),
         ("screener", "log: {level: loud}\n"),
+        ("screener", "trunks: {PJSIP/berlin: {regoin: DE}}\n"),
         ("policy", "actions: {drop: 4}\n"),
         ("policy", "actions: {challenge: many}\n"),
         ("policy", "actions: {challenge: 0}\n"),

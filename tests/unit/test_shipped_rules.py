@@ -27,6 +27,7 @@ ORDINARY: Facts = {
     "caller.possible": True,
     "caller.is_neighbour": False,
     "caller.asserted_differs": False,
+    "caller.domestic_on_foreign_trunk": False,
     "called.did": "+862062345678",
     "call.stage": "setup",
     "call.local_hour": 12,
@@ -46,6 +47,8 @@ ORDINARY: Facts = {
 }
 STATE = frozenset(fact.name for fact in CATALOGUE if fact.source == "state")
 WITHHELD: Facts = {"caller.kind": "withheld"}
+FORGED: Facts = {"caller.domestic_on_foreign_trunk": True, "trunk.region": "DE"}
+CALLED_ONLY: Facts = {"caller.kind": "shared_cost", "caller.national": "4008001234"}
 NUMBERLESS = frozenset(("caller.e164", "caller.national", "caller.region", "caller.valid", "caller.possible"))
 
 
@@ -77,6 +80,21 @@ def shipped() -> Policy:
         ("a bank's short code", {"caller.kind": "short_code"}, Action.ALLOW),
         ("a real neighbour", {"caller.is_neighbour": True}, Action.ALLOW),
         ("a false neighbour", {"caller.is_neighbour": True, "stir.attestation": "C"}, Action.CHALLENGE),
+        ("our country's number from abroad", FORGED, Action.ALLOW),
+        (
+            "… that the network does not confirm",
+            {**FORGED, "caller.asserted_differs": True},
+            Action.CHALLENGE,
+        ),
+        ("a 400 number calls", CALLED_ONLY, Action.ALLOW),
+        (
+            "a shared cost number that may call",
+            {**CALLED_ONLY, "caller.national": "95013123456"},
+            Action.ALLOW,
+        ),
+        ("the signature is false", {"stir.verified": "failed"}, Action.ALLOW),
+        ("the signature is good", {"stir.verified": "passed"}, Action.ALLOW),
+        ("forged in every way", {**FORGED, **CALLED_ONLY, "stir.verified": "failed"}, Action.CHALLENGE),
         ("weakly signed", {"stir.attestation": "C"}, Action.ALLOW),
         (
             "odd in every way",
@@ -116,6 +134,26 @@ def test_shipped_rules__story__ends_where_it_should(
     assert verdict.action is action, f"{story}: {verdict}"
 
 
+@pytest.mark.parametrize(
+    ("facts", "symbol"),
+    [
+        (FORGED, "FOREIGN_TRUNK"),
+        (CALLED_ONLY, "CALLED_ONLY_NUMBER"),
+        ({"caller.kind": "toll_free", "caller.national": "8008101234"}, "CALLED_ONLY_NUMBER"),
+        ({**CALLED_ONLY, "caller.national": "95013123456"}, None),
+        ({**CALLED_ONLY, "caller.national": "40012345", "caller.region": "DE"}, None),
+        ({"stir.verified": "failed"}, "STIR_FAILED"),
+        ({"stir.verified": "passed"}, None),
+        ({}, None),
+    ],
+)
+def test_shipped_rules__a_forged_identity__is_named(
+    shipped: Policy, facts: Facts, symbol: str | None
+) -> None:
+    identity = {hit.symbol for hit in shipped.judge(ORDINARY | facts).hits if hit.group == "identity"}
+    assert identity == ({symbol} if symbol else set())
+
+
 def test_shipped_rules__sweep__first_four_ring_and_the_rest_is_recorded(shipped: Policy) -> None:
     actions = [shipped.judge(ORDINARY | swept(dids, 0.0)).action for dids in range(1, 13)]
     assert actions == [Action.ALLOW] * 4 + [Action.VOICEMAIL] * 8
@@ -141,7 +179,7 @@ def test_shipped_rules__store_is_dead__judged_by_the_rest_and_listed(
 
 def test_shipped_rules__withheld_without_number__only_what_needs_facts_is_skipped(shipped: Policy) -> None:
     known = {name: value for name, value in (ORDINARY | WITHHELD).items() if name not in NUMBERLESS}
-    assert [skip.symbol for skip in shipped.judge(known).skipped] == ["ATTESTATION_C"]
+    assert [skip.symbol for skip in shipped.judge(known).skipped] == ["ATTESTATION_C", "STIR_FAILED"]
 
 
 @pytest.mark.parametrize(
