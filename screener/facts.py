@@ -68,6 +68,7 @@ CATALOGUE: Final[tuple[Fact, ...]] = (
     Fact("caller.valid", "bool", "", "number", "in an assigned range; absent for withheld and internal"),
     Fact("caller.possible", "bool", "", "number", "of a right length; absent for withheld and internal"),
     Fact("caller.region", "string", "ISO 3166", "number", "country of the number, 001 if of none"),
+    Fact("caller.from_abroad", "bool", "", "number", "the number belongs to another country than `region`"),
     Fact("caller.carrier", "string", "", "number", "carrier first assigned the mobile prefix, in English"),
     Fact("caller.city", "string", "", "number", "place of the prefix, in English; with `city: true` only"),
     Fact("caller.national", "string", "digits", "number", "number without country code, for prefix rules"),
@@ -133,8 +134,32 @@ BY_NAME: Final[Mapping[str, Fact]] = {fact.name: fact for fact in CATALOGUE}
 PYTHON_TYPES: Final[Mapping[FactType, type]] = {"string": str, "int": int, "double": float, "bool": bool}
 """The type of a fact's value in Python; exactly this type, not a subclass of it."""
 
+UNLISTED: Final[Mapping[str, FactValue]] = {
+    "list.allow": False,
+    "list.block": False,
+    "list.entry": "",
+    "list.reason": "",
+    "list.source": "",
+    "feed.asked": 0,
+    "feed.count": 0,
+    "feed.names": "",
+    "feed.weight": 0.0,
+    "feed.max_votes": 0,
+}
+"""What the store says of a caller whom no list and no feed names."""
+
+_FIRST_CALL: Final[Mapping[str, FactValue]] = {
+    "caller.calls_1m": 1,
+    "caller.calls_1h": 1,
+    "caller.calls_1d": 1,
+    "caller.calls_7d": 1,
+    "caller.dids_1h": 1,
+    "caller.first_seen_days": 0.0,
+    "caller.is_new": True,
+}
+
 _OBSERVED_TYPES = {fact.name: PYTHON_TYPES[fact.type] for fact in CATALOGUE if fact.source == "state"}
-_PRESENTATIONS = {"unavailable"} | {
+PRESENTATIONS: Final = {"unavailable"} | {
     f"{shown}{screening}"
     for shown in ("allowed", "prohib")
     for screening in ("", "_not_screened", "_passed_screen", "_failed_screen")
@@ -177,6 +202,11 @@ def facts_of(
     return {name: value for name, value in facts.items() if value is not None and value != ""}
 
 
+def never_seen(caller: CallerNumber) -> dict[str, FactValue]:
+    """What an empty store says of this caller's first call; one without a number has no counters."""
+    return {**UNLISTED, **(_FIRST_CALL if caller.key else {})}
+
+
 def _about_number(call: Call, caller: CallerNumber, place: Place) -> dict[str, FactValue | None]:
     public = caller.e164 is not None or caller.kind not in _NO_PUBLIC_NUMBER
     block, called = caller.block, parse(call.did, caller.home)
@@ -190,6 +220,7 @@ def _about_number(call: Call, caller: CallerNumber, place: Place) -> dict[str, F
         "caller.valid": caller.valid if public else None,
         "caller.possible": caller.possible if public else None,
         "caller.region": caller.region,
+        "caller.from_abroad": caller.region != place.region if caller.region else None,
         "caller.carrier": caller.carrier,
         "caller.city": city_of(caller.e164) if place.city and caller.e164 and caller.valid else None,
         "caller.national": caller.national,
@@ -214,7 +245,7 @@ def _about_call(call: Call) -> dict[str, FactValue | None]:
         "called.did": _dialled(call.did[: 2 * _MAX_DIALLED]),
         "trunk.name": _dialled(call.trunk[: 2 * _MAX_DIALLED]),
         "call.stage": call.stage.value,
-        "call.presentation": call.presentation if call.presentation in _PRESENTATIONS else None,
+        "call.presentation": call.presentation if call.presentation in PRESENTATIONS else None,
         "call.diverted": call.diversion.strip() != "",
         "stir.attestation": attestation if attestation in _ATTESTATIONS else None,
         "stir.verified": verified,

@@ -125,6 +125,7 @@ class Settings(Written):
     city: Flag
     timezone: Annotated[str, AfterValidator(_zone)]
     watch: Literal["notify", "poll", "off"]
+    variant: OptionalLine
     own_numbers: tuple[Annotated[str, AfterValidator(_number)], ...]
     log: Log
 

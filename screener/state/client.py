@@ -26,8 +26,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from screener.errors import ConfigError, StateUnavailable
+from screener.facts import UNLISTED
 from screener.state.patterns import matching_fields
-from screener.state.weighing import NOT_LISTED, fields_of, weigh
+from screener.state.weighing import fields_of, weigh
 from screener.text import printable
 
 if TYPE_CHECKING:
@@ -54,14 +55,6 @@ UNREACHABLE = (OSError, TimeoutError, RedisConnectionError, RedisTimeoutError)
 SCRIPT = Path(__file__).with_name("observe.lua").read_text(encoding="utf-8")
 _SAFE = re.compile(r"[A-Za-z0-9+_.-]{1,64}")
 _CALLER = re.compile(r"\+?[0-9]{1,32}")
-_NO_NUMBER: Mapping[str, Fact] = {
-    "list.allow": False,
-    "list.block": False,
-    "list.entry": "",
-    "list.reason": "",
-    "list.source": "",
-    **NOT_LISTED,
-}
 _log = structlog.get_logger(__name__)
 
 
@@ -180,7 +173,7 @@ class State:
 def without_store(caller: str) -> Observed | None:
     """What is known of a caller whom the store cannot know; None if it must be asked."""
     if not caller:
-        return Observed(_NO_NUMBER)
+        return Observed(UNLISTED)
     if not _CALLER.fullmatch(caller):
         return Observed(missing="the caller's number is not a key: only digits after a plus sign are")
     return None
