@@ -80,11 +80,16 @@ def test_variant__its_examples__hold_wherever_it_is_used(tmp_path: Path, variant
 
 
 @pytest.mark.parametrize("variant", EVERY)
-def test_variant__any_of_its_rules_switched_off__an_example_notices(tmp_path: Path, variant: str) -> None:
-    rules = rules_of(chosen(tmp_path, variant))
+def test_variant__any_of_its_rules_a_point_less_or_off__an_example_notices(
+    tmp_path: Path, variant: str
+) -> None:
+    config = chosen(tmp_path, variant)
+    rules = rules_of(config)
     assert len(rules) >= 4
     for file, symbol in rules:
-        write(tmp_path, file, f"rules:\n  {symbol}:\n    enabled: false\n")
+        score = config.policy.rules[symbol].score
+        changed = f"score: {score - 1:g}" if score else "enabled: false"
+        write(tmp_path, file, f"rules:\n  {symbol}:\n    {changed}\n")
         broken = failing(chosen(tmp_path, variant), own=False)
         (tmp_path / file).unlink()
         assert broken, f"no example needs {symbol}"
@@ -246,7 +251,7 @@ def test_check__examples__notes_for_shipped_ones_and_exit_code_2_for_own(
         "note: by your changes an example does not hold any more: shipped/variants/home/examples.yaml:"
         in ended.out
     )
-    assert "a satellite number: expected challenge; got allow, score 3: FROM_ABROAD(+2)" in ended.out
+    assert "a satellite number: expected challenge, score 6; got allow, score 3: FROM_ABROAD(+2)" in ended.out
     write(tmp_path, "examples.yaml", "examples: {a satellite number: {expect: {action: voicemail}}}\n")
     ended = command("check", "--config", tmp_path)
     assert ended.code == 2
