@@ -16,6 +16,7 @@ import structlog
 
 from screener import ledger, number, recordings
 from screener.ami import Account, Ami
+from screener.codes import Codes
 from screener.errors import AmiError, ConfigError, ScreenerError
 from screener.feeds import FeedStore, Refresher, terms_of
 from screener.ledger import Ledger
@@ -25,7 +26,7 @@ from screener.state import EmbeddedServer, Lists, State
 from screener.steering import Steering
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine
+    from collections.abc import Callable, Collection, Coroutine, Mapping
     from pathlib import Path
 
     from screener.config import Config
@@ -86,7 +87,7 @@ async def serve(config: Config) -> None:
         await _warmed(config, parts.screener.state)
         start = asyncio.get_running_loop().create_task
         beside = [start(_kept_up(what, work)) for what, work in parts.housekeeping.items()]
-        connection = start(parts.ami.run(parts.screener.receive, parts.ready))
+        connection = start(parts.ami.run(parts.receive, parts.ready))
         stopped = start(stop.wait())
         try:
             await asyncio.wait({connection, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -114,6 +115,7 @@ class _Parts:
 
     ami: Ami
     screener: Screener
+    receive: Callable[[Mapping[str, object]], None]
     ready: Callable[[], None]
     housekeeping: dict[str, Callable[[], Coroutine[None, None, None]]]
 
@@ -149,6 +151,7 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
     steering = Steering(
         config, ami=ami, state=state, ledger=written, screener=screener, feeds=feeds, hangup=hangup, clock=now
     )
+    codes = Codes(ami, lists, ledger_path(settings), settings.region, clock=now)
     mirror = Mirror(ami, lists, settings.region, clock=lambda: now().timestamp())
     connected = asyncio.Event()
     connected.set()
@@ -157,6 +160,10 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
         connected.set()
         steering.connected()
 
+    def receive(event: Mapping[str, object]) -> None:
+        screener.receive(event)
+        codes.receive(event)
+
     housekeeping |= {
         "status and reload": steering.run,
         "recordings": lambda: _after_each_gap(screener, settings, connected),
@@ -164,7 +171,7 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
         "feeds": feeds.run,
         "the mirror in Asterisk": mirror.run,
     }
-    return _Parts(ami, screener, ready, housekeeping)
+    return _Parts(ami, screener, receive, ready, housekeeping)
 
 
 async def _warmed(config: Config, state: State) -> None:

@@ -11,6 +11,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from screener.text import escaped
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -19,12 +21,16 @@ ASK_EVENT = "ScreenerAsk"
 """UserEvent by which the dialplan asks for a verdict; the caller waits meanwhile."""
 END_EVENT = "ScreenerEnd"
 """UserEvent sent by the hangup handler of every screened call."""
+CODE_EVENT = "ScreenerCode"
+"""UserEvent by which one of our own telephones, having dialled a star code, asks or orders something."""
 CONTRACT_VERSION = "1"
 
 HEARTBEAT_VARIABLE = "SCREENER_HEARTBEAT"
 """Global that the screener keeps fresh with Asterisk's own clock; stale means: do not wait."""
 VERDICT_VARIABLE = "SCREENER_VERDICT_{stage}"
 """Channel variable that carries `action,score` for one stage only."""
+CODE_VARIABLE = "SCREENER_CODE_{step}"
+"""Channel variable that carries `result:number` for one step of a star code only."""
 MIRROR_VARIABLE = "SCREENER_MIRROR"
 """Global that names what lies ready for Asterisk's own database, and in how many globals `…_0`, `…_1`, …"""
 MIRRORED_VARIABLE = "SCREENER_MIRRORED"
@@ -85,7 +91,7 @@ class Call:
     @property
     def trunk(self) -> str:
         """The carrier link that the call came by: the channel's name without its serial number."""
-        return self.channel.rpartition("-")[0] or self.channel
+        return endpoint(self.channel)
 
     @classmethod
     def from_event(cls, event: Mapping[str, object], at: datetime) -> Call:
@@ -134,6 +140,8 @@ class Ending:
     cause: int
     recording: str
     notice_at: str
+    peer: str = ""
+    """The channel that answered; empty where none did, or an older dialplan does not say."""
 
     @classmethod
     def from_event(cls, event: Mapping[str, object], at: datetime) -> Ending:
@@ -156,7 +164,60 @@ class Ending:
             cause=int(read.text("Cause") or 0),
             recording=recording,
             notice_at=read.text("Notice"),
+            peer=read.text("Peer"),
         )
+
+
+class Step(StrEnum):
+    """What a star code wants: to know who the last caller was, or to have him put on a list."""
+
+    LAST = "last"
+    DO = "do"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A star code that was dialled on `channel`; `list` is "block" or "allow".
+
+    `number` is the caller's whom the person has heard and means, empty while he has not heard it.
+    """
+
+    id: str
+    channel: str
+    step: Step
+    at: datetime
+    asked: float
+    deadline_ms: int
+    list: str
+    number: str
+
+    @property
+    def phone(self) -> str:
+        """The telephone, as Asterisk names its endpoint: `PJSIP/reception`."""
+        return endpoint(self.channel)
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, object], at: datetime) -> Code:
+        """Read a `ScreenerCode`; raises ValueError when it is not one that can be answered."""
+        read = _Fields(event)
+        if (which := read.text("List")) not in {"block", "allow"}:
+            msg = f"there is no list {escaped(which[:20])}"
+            raise ValueError(msg)
+        return cls(
+            id=read.token("Uniqueid"),
+            channel=read.token("Channel"),
+            step=Step(read.text("Step")),
+            at=at,
+            asked=float(read.text("Asked")) / 1e6,
+            deadline_ms=int(read.text("Deadline")),
+            list=which,
+            number=read.text("Number"),
+        )
+
+
+def endpoint(channel: str) -> str:
+    """A channel's name without its serial number: the trunk or the telephone that it belongs to."""
+    return channel.rpartition("-")[0] or channel
 
 
 def _disposition(action: str, dial_status: str, cdr: str, recording: str) -> str:

@@ -31,6 +31,12 @@ WHERE at_us >= ? AND NOT EXISTS (
 OLDEST_FIRST = FIRST_ROWS.replace("DESC", "ASC")
 ROWS_OF_CALL = "SELECT pbx, call_id, kind, at_us, body FROM row WHERE pbx = ? AND call_id = ? ORDER BY seq"
 
+ENDS = """
+SELECT pbx, call_id, kind, at_us, body FROM row
+WHERE at_us >= ? AND kind = 'end' ORDER BY at_us DESC, seq DESC
+"""
+CAME_BY = "SELECT 1 FROM row WHERE at_us >= ? AND kind = 'setup' AND instr(body, ?) LIMIT 1"
+
 
 @dataclass(frozen=True, slots=True)
 class CallRecord:
@@ -109,6 +115,26 @@ def filed(path: Path) -> dict[str, int]:
         bodies = db.execute("SELECT body FROM row WHERE kind = 'recording' ORDER BY seq")
         found = [json.loads(body) for (body,) in bodies]
         return {PurePath(one.get("path", "")).name: one.get("bytes", -1) for one in found}
+
+
+def ends(path: Path, since: datetime) -> Iterator[tuple[Row, dict[str, Any]]]:
+    """How calls ended, the latest first, each with its `call` section as filed, empty if it was not judged.
+
+    For programs: unfit to print. LedgerError as `calls`.
+    """
+    with _reading(path) as db:
+        for row in db.execute(ENDS, (micros(since),)):
+            end = decode(*row)
+            asked = db.execute(ROWS_OF_CALL, (end.pbx, end.call_id))
+            bodies = (decode(*one).body for one in asked if one[2] == "setup")
+            yield end, next((body.get("call", {}) for body in bodies), {})
+
+
+def calls_came_by(path: Path, trunk: str, since: datetime) -> bool:
+    """Whether screened calls have come in by this endpoint; LedgerError as `calls`."""
+    with _reading(path) as db:
+        # Bodies are canonical JSON: within a string of a caller's the quotation marks would be escaped.
+        return db.execute(CAME_BY, (micros(since), f'"trunk":{json.dumps(trunk)}')).fetchone() is not None
 
 
 @contextmanager

@@ -74,15 +74,18 @@ class Lists:
         """Close the connections."""
         await self._client.aclose()
 
-    async def add(self, row: Row, *, force: bool = False) -> tuple[Entry, ...]:
+    async def add(self, row: Row, *, force: bool = False, alone: bool = False) -> tuple[Entry, ...]:
         """Add or replace an entry, from the next call on; a range gives several.
 
+        `alone`: and remove the entry of exactly the same pattern from the other list.
         Raises ListEntryRefused, with the reason, for what is not a number or prefix, and unless
         `force` for what would do harm (see `patterns`).
         """
         entries = self._entries(row, force=force)
         with _needed():
-            await self._write({entry.field: entry.value for entry in entries})
+            other = {"block": "a", "allow": "b"}[row.kind]
+            gone = [other + entry.pattern for entry in entries] if alone else []
+            await self._write({entry.field: entry.value for entry in entries}, gone)
         return entries
 
     async def remove(self, text: str, kind: ListKind | None = None) -> tuple[Entry, ...]:
@@ -217,7 +220,7 @@ class Lists:
             if durable and self._durable:
                 pipe.waitaof(1, 0, DISK_WAIT_MS)
             replies = await pipe.execute(raise_on_error=False)
-        for reply in replies[:1]:
+        for reply in replies[: bool(new) + bool(names)]:
             if isinstance(reply, Exception):
                 raise reply
         # An error reply: the store keeps no append-only file, or is too old to be asked; it promises nothing.

@@ -56,6 +56,7 @@ PJSIP = """
 [global]
 type=global
 max_initial_qualify_time=0
+endpoint_identifier_order=header,ip
 [system]
 type=system
 timer_t1=500
@@ -86,6 +87,21 @@ from_domain=127.0.0.1
 [phone]
 type=aor
 contact=sip:phone@127.0.0.1:{phone}
+[phone-dials]
+type=identify
+endpoint=phone
+match_header=X-Telephone: phone
+[other]
+type=endpoint
+context=from-phone
+disallow=all
+allow=ulaw
+direct_media=no
+aors=other
+from_domain=127.0.0.1
+[other]
+type=aor
+contact=sip:other@127.0.0.1:{phone}
 """
 
 MANAGER = """
