@@ -197,13 +197,14 @@ def test_check__dialplan_without_an_action__names_the_file(
     assert "tarpit" in ended.err
 
 
-def test_check__dialplan_of_another_version__says_so(run: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["screener.conf", "codes.conf"])
+def test_check__dialplan_of_another_version__says_so(run: Command, tmp_path: Path, file: str) -> None:
     shutil.copytree(dialplan.shipped_dir(), tmp_path / "plan")
-    main = tmp_path / "plan/screener.conf"
+    main = tmp_path / "plan" / file
     main.write_text(main.read_text().replace("Version: 1", "Version: 0"))
     ended = run("check", "--dialplan", str(tmp_path / "plan"))
     assert ended.code == 2
-    assert "version" in ended.err
+    assert f"{file}:1:1: version" in ended.err
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what the service's user could not use")

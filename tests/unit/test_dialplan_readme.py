@@ -122,9 +122,7 @@ def test_variables__set_by_the_screener__are_those_of_the_contract() -> None:
         call.MIRROR_VARIABLE,
         "SCREENER_VERDICT_",
         "SCREENER_CODE_",
-    } == {
-        name for name, (setter, _) in table("Variables").items() if setter == "dialplan"
-    }
+    } == {name for name, (setter, _) in table("Variables").items() if setter == "dialplan"}
 
 
 def test_options__defaults_and_documented_defaults__are_the_same() -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from screener.state import ListKind
+
 NOW = 1_760_000_000
 OWN = ("+49 30 1234567", "+861062345678")
 
@@ -214,6 +216,30 @@ async def test_find__several_entries_match__gives_all_with_the_winner_first(list
     found = [(entry.kind, entry.pattern) for entry in await lists.find("17712345678")]
     assert found == [("allow", "+8617712*"), ("block", "+8617712*"), ("block", "+86177*")]
     assert await lists.find("anonymous") == ()
+
+
+@pytest.mark.parametrize(("kind", "other"), [("block", "allow"), ("allow", "block")])
+async def test_add__alone__the_same_pattern_leaves_the_other_list(
+    lists: Lists, kind: ListKind, other: ListKind
+) -> None:
+    await lists.add(Row("+8617712345678", other))
+    await lists.add(Row("+8617712345679", other))
+    await lists.add(Row("+8617712345678", kind), alone=True)
+    found = {(entry.kind, entry.pattern) async for entry in lists.all()}
+    assert found == {(kind, "+8617712345678"), (other, "+8617712345679")}
+
+
+async def test_all__hash_shrinks_meanwhile__no_entry_is_given_twice_nor_missed(lists: Lists) -> None:
+    numbers = [f"+86138{number:08d}" for number in range(30_000)]
+    await lists.load(numbers, "block")
+    given: list[str] = []
+    async for entry in lists.all():
+        given.append(entry.pattern)
+        if len(given) == 5_000:
+            stay = set(numbers[::50])
+            await lists._write({}, ["b" + number for number in numbers if number not in stay])
+    assert len(given) == len(set(given))
+    assert set(given) >= set(numbers[::50])
 
 
 async def test_purge__expired_entries__are_forgotten(lists: Lists) -> None:
