@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 BACK = timedelta(hours=24)
 """How far back the last caller may be."""
+AT_ONCE = 8
+"""Star codes that are followed at the same time: looking into the ledger must not cost calls."""
 
 
 class Codes:
@@ -53,6 +55,9 @@ class Codes:
             code = Code.from_event(event, self._clock())
         except ValueError as error:
             log.error("a star code was not understood", reason=str(error))
+            return
+        if len(self._tasks) >= AT_ONCE:
+            log.error("too many star codes at once: one was not followed", phone=code.phone)
             return
         task = asyncio.get_running_loop().create_task(self._answer(code))
         self._tasks.add(task)
@@ -113,7 +118,7 @@ class Codes:
 
 def _counts(end: Mapping[str, object], phone: str) -> bool:
     """Whether a call may be meant: this telephone answered it, or none did."""
-    if end.get("disposition") == "answered":
-        return endpoint(str(end.get("peer", ""))) == phone
-    # A recording that was found after a restart says no more than that.
-    return "number" in end
+    if peer := end.get("peer"):
+        return endpoint(str(peer)) == phone
+    # An older dialplan does not say who answered; a recording that was found after a restart, who called.
+    return end.get("disposition") != "answered" and "number" in end

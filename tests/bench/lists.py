@@ -60,14 +60,15 @@ async def main(entries: int) -> None:
 
 
 async def filled(directory: Path, entries: int, url: str, client: Redis) -> None:
-    """Import, with and without the mirror looking at it."""
+    """Import, while the mirror looks at it as in the service."""
     before = await used(client)
     async with asked_about("idle", url):
         await asyncio.sleep(5)
+    imported = asyncio.Event()
     async with asked_about("import", url), asyncio.TaskGroup() as beside:
-        looking = beside.create_task(looked_at(url))
+        beside.create_task(looked_at(url, imported))
         took, memory = await command(directory, "import", str(directory / "big.csv"))
-        looking.cancel()
+        imported.set()
     print((directory / "output").read_text().strip())  # noqa: T201 - a report
     show("import", took, "s")
     show("import", entries / took, "rows/s")
@@ -123,22 +124,20 @@ async def mirrored(url: str) -> None:
     """One reading of all entries for the mirror."""
     async with asked_about("mirror", url):
         before = time.perf_counter()
-        await looked_at(url, once=True)
+        await looked_at(url)
         show("mirror, one reading", time.perf_counter() - before, "s")
 
 
-async def looked_at(url: str, *, once: bool = False) -> None:
-    """What the mirror does of itself; nothing is connected."""
+async def looked_at(url: str, over: asyncio.Event | None = None) -> None:
+    """What the mirror does of itself, once or until it is over; nothing is connected."""
     lists = Lists(url, "CN", durable=False)
     mirror = Mirror(Ami(Account("127.0.0.1", 1, "", "")), lists, "CN", clock=time.time)
-    try:
-        while True:
-            await mirror._learn_wanted()
-            if once:
-                return
-            await asyncio.sleep(2)
-    finally:
-        await lists.close()
+    await mirror._learn_wanted()
+    while over and not over.is_set():
+        await mirror._learn_wanted()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), 2)
+    await lists.close()
 
 
 async def command(directory: Path, *arguments: str) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from screener.ami import Account, Ami
-from screener.codes import Codes
+from screener.codes import AT_ONCE, Codes
 from screener.ledger import Ledger, Row
 from screener.state import Lists
 from tests.ami_peer import WITHIN_S, Peer, becomes_true
@@ -107,6 +107,7 @@ def call(number: str, ago_min: float, disposition: str, *, peer: str = "", **oth
         ([(ANNA, 5, "answered", PHONE), (BERT, 9, "unanswered", "")], f"caller:{ANNA}"),
         ([(ANNA, 9, "rejected", ""), (BERT, 5, "answered", "")], f"caller:{ANNA}"),  # an older dialplan
         ([(ANNA, 9, "answered", "PJSIP/phone2"), (BERT, 5, "answered", "SIP/phone")], "nobody"),
+        ([(ANNA, 9, "recorded", ""), (BERT, 5, "unanswered", OTHER)], f"caller:{ANNA}"),
         ([(ANNA, 23 * 60, "busy", "")], f"caller:{ANNA}"),
         ([(ANNA, 25 * 60, "busy", "")], "nobody"),
         ([("13912345678", 5, "recorded", "")], f"caller:{ANNA}"),
@@ -191,6 +192,18 @@ async def test_codes__too_late_malformed_or_no_ledger__nothing_is_done(
         assert await telephone.asks("do", ANNA) == "failed"
         assert await telephone.listed() == set()
         assert len(telephone.answers) == 1
+
+
+async def test_codes__a_flood__no_more_than_a_few_are_followed_and_the_next_one_is(
+    tmp_path: Path, store_url: str
+) -> None:
+    async with house(tmp_path / "l.db", store_url, *call(ANNA, 5, "recorded")) as telephone:
+        for _ in range(200):
+            telephone.sends("last")
+        await becomes_true(lambda: len(telephone.answers) == AT_ONCE)
+        await becomes_true(lambda: not telephone.codes._tasks)
+        assert await telephone.asks("last") == f"caller:{ANNA}"
+        assert len(telephone.answers) == AT_ONCE + 1
 
 
 async def test_do__store_away__is_told(tmp_path: Path) -> None:
