@@ -29,7 +29,6 @@ DISK_WAIT_MS = 3000
 IMPORTED = Row("", source="import")
 
 _BATCH = 500
-_REMEMBERED = 10_000
 _MAX_REPORTED = 1000
 
 
@@ -112,19 +111,13 @@ class Lists:
         """Every entry in no order, expired ones included, while the lists stay in use.
 
         About `at_once` are read in one go, 5 µs each in which nothing else is done.
-        Entries that are added or removed meanwhile may be missed.
+        Entries that are added or removed meanwhile may be missed, and where many are removed others may come
+        twice: to remember a million of them would cost more than a line too many.
         """
-        # A scan gives a field twice when the hash shrinks meanwhile, and soon after the first time, since
-        # it visits together what shrinks together: so what was given lately is remembered, not a million.
-        seen: set[str] = set()
-        earlier: set[str] = set()
         with _needed():
             async for name, value in self._client.hscan_iter(LISTS_KEY, count=at_once):
-                if name not in seen and name not in earlier and (entry := Entry.stored(name, value)):
-                    seen.add(name)
+                if (entry := Entry.stored(name, value)) is not None:
                     yield entry
-                if len(seen) >= _REMEMBERED:
-                    seen, earlier = set(), seen
 
     async def changes(self) -> int:
         """A number that is another after every change of the lists."""

@@ -188,6 +188,8 @@ async def test_codes__too_late_malformed_or_no_ledger__nothing_is_done(
         telephone.sends("do", ANNA, ago_s=60)
         telephone.sends("undo", ANNA)
         telephone.sends("do", ANNA, which="both")
+        await becomes_true(lambda: not telephone.codes._tasks)
+        assert await telephone.listed() == set()
         (tmp_path / "l.db").rename(tmp_path / "away")
         assert await telephone.asks("do", ANNA) == "failed"
         assert await telephone.listed() == set()

@@ -229,17 +229,16 @@ async def test_add__alone__the_same_pattern_leaves_the_other_list(
     assert found == {(kind, "+8617712345678"), (other, "+8617712345679")}
 
 
-async def test_all__hash_shrinks_meanwhile__no_entry_is_given_twice_nor_missed(lists: Lists) -> None:
+async def test_all__most_are_removed_meanwhile__none_of_the_others_is_missed(lists: Lists) -> None:
     numbers = [f"+86138{number:08d}" for number in range(30_000)]
     await lists.load(numbers, "block")
-    given: list[str] = []
+    given: set[str] = set()
     async for entry in lists.all():
-        given.append(entry.pattern)
+        given.add(entry.pattern)
         if len(given) == 5_000:
             stay = set(numbers[::50])
             await lists._write({}, ["b" + number for number in numbers if number not in stay])
-    assert len(given) == len(set(given))
-    assert set(given) >= set(numbers[::50])
+    assert given >= set(numbers[::50])
 
 
 async def test_purge__expired_entries__are_forgotten(lists: Lists) -> None:
