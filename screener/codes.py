@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from screener.ami import Ami
+    from screener.facts import Place
     from screener.number import CallerNumber
     from screener.state import Lists
 
@@ -41,10 +42,10 @@ class Codes:
     """Answers the star codes. Whatever fails, the person hears it and no call is held up."""
 
     def __init__(
-        self, ami: Ami, lists: Lists, ledger_path: Path, region: str, *, clock: Callable[[], datetime]
+        self, ami: Ami, lists: Lists, ledger_path: Path, place: Place, *, clock: Callable[[], datetime]
     ) -> None:
         self._ami, self._lists, self._clock = ami, lists, clock
-        self._ledger, self._region = ledger_path, region
+        self._ledger, self._place = ledger_path, place
         self._tasks: set[asyncio.Task[None]] = set()
 
     def receive(self, event: Mapping[str, object]) -> None:
@@ -108,9 +109,8 @@ class Codes:
             return None
         for end, call in ledger.ends(self._ledger, since):
             if _counts(end.body, code.phone) and (said := call or end.body):
-                caller = number.parse(
-                    str(said.get("number", "")), self._region, str(said.get("presentation", ""))
-                )
+                region = self._place.region_of(str(said.get("trunk", "")))
+                caller = number.parse(str(said.get("number", "")), region, str(said.get("presentation", "")))
                 if not code.number or (caller.key == code.number and caller.kind is not Kind.WITHHELD):
                     return caller
         return None

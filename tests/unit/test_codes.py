@@ -11,6 +11,7 @@ import pytest
 
 from screener.ami import Account, Ami
 from screener.codes import AT_ONCE, Codes
+from screener.facts import Place
 from screener.ledger import Ledger, Row
 from screener.state import Lists
 from tests.ami_peer import WITHIN_S, Peer, becomes_true
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 PHONE, OTHER, TRUNK = "PJSIP/phone", "PJSIP/other", "PJSIP/trunk"
+PLACE = Place("CN", UTC, (("PJSIP/berlin*", "DE"),), city=False)
 ANNA, BERT, CARL = "+8613912345678", "+8613912345679", "+8613912345670"
 STRANGE = ["+86139", "x", "95588", "+8613912345678\r\nVariable: X", "anonymous", "*", "+86139*"]
 
@@ -80,7 +82,7 @@ async def house(path: Path, store_url: str, *rows: Row) -> AsyncIterator[Telepho
         running = asyncio.create_task(ami.run(lambda _: None))
         try:
             await asyncio.wait_for(ami.ready.wait(), WITHIN_S)
-            yield Telephone(peer, Codes(ami, lists, path, "CN", clock=lambda: NOW), lists)
+            yield Telephone(peer, Codes(ami, lists, path, PLACE, clock=lambda: NOW), lists)
         finally:
             running.cancel()
             await asyncio.wait({running})
@@ -90,7 +92,11 @@ async def house(path: Path, store_url: str, *rows: Row) -> AsyncIterator[Telepho
 def call(number: str, ago_min: float, disposition: str, *, peer: str = "", **other: Any) -> list[Row]:
     """A call that ended some minutes ago, and had begun two minutes before that."""
     call_id, ended = f"{number}-{ago_min}", NOW - timedelta(minutes=ago_min)
-    asked = {"number": number, "trunk": TRUNK, "presentation": other.get("presentation", "allowed")}
+    asked = {
+        "number": number,
+        "trunk": other.get("trunk", TRUNK),
+        "presentation": other.get("presentation", "allowed"),
+    }
     end = {"disposition": disposition, "number": number, "peer": peer and f"{peer}-00000001"}
     return [
         Row(call_id, "setup", ended - timedelta(minutes=2), {"call": asked}),
@@ -122,6 +128,14 @@ async def test_last__calls_of_a_day__is_who_this_telephone_or_nobody_answered(
     rows = [row for number, ago, became, peer in calls for row in call(number, ago, became, peer=peer)]
     async with house(tmp_path / "l.db", store_url, *rows) as telephone:
         assert await telephone.asks("last") == expected
+
+
+async def test_last__call_by_a_trunk_from_abroad__is_read_as_that_country_writes_it(
+    tmp_path: Path, store_url: str
+) -> None:
+    rows = call("030123456", 5, "recorded", trunk="PJSIP/berlin1")
+    async with house(tmp_path / "l.db", store_url, *rows) as telephone:
+        assert await telephone.asks("last") == "caller:+4930123456"
 
 
 async def test_last__number_withheld_from_us__is_not_told_nor_listed(tmp_path: Path, store_url: str) -> None:
