@@ -11,16 +11,17 @@ Then downwards, in the order in which a call meets them:
 3. `facts.py`     everything a rule may ask about a call
 4. `policy/`      rules, groups and thresholds, compiled; `judge()` is a pure function
 5. `verdict.py`   what was decided, and every reason for it
-6. `state/`       what is remembered between calls: lists and velocity
+6. `state/`       what is remembered between calls: lists, velocity and trust
 7. `ami.py`       the one door to Asterisk
 8. `ledger/`      what was decided, kept; `recordings.py` what was said, kept
 9. `config/`      the layered YAML files as typed models; `dialplan.py` their other half
 10. `app.py`      the parts put together and run; `cli/` the commands
 
 Beside the way of a call: `mirror.py` copies the lists into Asterisk for the time that we are away,
-`codes.py` puts the last caller on a list when one of our telephones dials a star code,
-`feeds/` fetches numbers that others complain about, `steering.py`, `reloading.py`, `control.py` and
-`counters.py` let an administrator look and change things, `replay/` runs past calls through a policy.
+`codes.py` puts the last caller on a list when one of our telephones dials a star code, `voicemail.py`
+sees what became of messages, `feeds/` fetches numbers that others complain about, `steering.py`,
+`reloading.py`, `control.py` and `counters.py` let an administrator look and change things, `replay/` runs
+past calls through a policy.
 
 `text.py` makes strangers' text safe to show, `sip.py` takes their addresses apart, `dialplan.py` checks
 that the dialplan has every action.

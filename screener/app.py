@@ -22,8 +22,9 @@ from screener.feeds import FeedStore, Refresher, terms_of
 from screener.ledger import Ledger
 from screener.mirror import Mirror
 from screener.screening import Screener
-from screener.state import EmbeddedServer, Lists, State
+from screener.state import EmbeddedServer, Learning, Lists, State
 from screener.steering import Steering
+from screener.voicemail import Mailboxes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Mapping
@@ -139,6 +140,9 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
     stack.push_async_callback(lists.close)
     account = Account(settings.ami.host, settings.ami.port, settings.ami.username, secret)
     ami = Ami(account, tls, settings.ami.tls.server_name)
+    learning = Learning(url, settings.trust.half_life_days)
+    stack.push_async_callback(learning.close)
+    mailboxes = Mailboxes(settings.trust.voicemail_dir, learning, clock=lambda: now().timestamp())
     screener = Screener(
         ami=ami,
         state=state,
@@ -147,6 +151,9 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
         place=settings.place,
         spool=settings.recordings_dir,
         clock=now,
+        learning=learning,
+        mailboxes=mailboxes,
+        long_call_s=settings.trust.long_call_s,
     )
     steering = Steering(
         config, ami=ami, state=state, ledger=written, screener=screener, feeds=feeds, hangup=hangup, clock=now
@@ -170,6 +177,7 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
         "disk space": lambda: _watch_disk(settings.recordings_dir),
         "feeds": feeds.run,
         "the mirror in Asterisk": mirror.run,
+        "voicemail messages": mailboxes.run,
     }
     return _Parts(ami, screener, receive, ready, housekeeping)
 

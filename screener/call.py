@@ -23,6 +23,8 @@ END_EVENT = "ScreenerEnd"
 """UserEvent sent by the hangup handler of every screened call."""
 CODE_EVENT = "ScreenerCode"
 """UserEvent by which one of our own telephones, having dialled a star code, asks or orders something."""
+DIALLED_EVENT = "ScreenerDialled"
+"""UserEvent sent when a call of ours to the outside is over."""
 CONTRACT_VERSION = "1"
 
 HEARTBEAT_VARIABLE = "SCREENER_HEARTBEAT"
@@ -125,6 +127,7 @@ class Ending:
     `missed` says why no verdict came: empty (it came), "away" (nobody was asked) or "late".
     `delay_ms` is the wait that screening added, by Asterisk's clock. `recording` is the
     path of the two sound files without their endings, empty when nothing was recorded.
+    `voicemail` is the path of a message that Asterisk's own VoiceMail took, without its ending.
     """
 
     id: str
@@ -140,8 +143,10 @@ class Ending:
     cause: int
     recording: str
     notice_at: str
+    channel: str = ""
     peer: str = ""
     """The channel that answered; empty where none did, or an older dialplan does not say."""
+    voicemail: str = ""
 
     @classmethod
     def from_event(cls, event: Mapping[str, object], at: datetime) -> Ending:
@@ -164,7 +169,34 @@ class Ending:
             cause=int(read.text("Cause") or 0),
             recording=recording,
             notice_at=read.text("Notice"),
+            channel=read.text("Channel"),
             peer=read.text("Peer"),
+            voicemail=read.text("Voicemail"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """A call of ours to the outside that is over: `number` as it was dialled, `at` the end (UTC)."""
+
+    id: str
+    at: datetime
+    channel: str
+    number: str
+    answered: bool
+    talk_s: int
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, object], at: datetime) -> Dialled:
+        """Read a `ScreenerDialled`; raises ValueError when it is malformed."""
+        read = _Fields(event)
+        return cls(
+            id=read.token("Uniqueid"),
+            at=at,
+            channel=read.token("Channel"),
+            number=read.text("Number"),
+            answered=read.text("Dialstatus") == "ANSWER",
+            talk_s=int(read.text("Talk") or 0),
         )
 
 

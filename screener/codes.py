@@ -109,7 +109,9 @@ class Codes:
             return None
         for end, call in ledger.ends(self._ledger, since):
             if _counts(end.body, code.phone) and (said := call or end.body):
-                region = self._place.region_of(str(said.get("trunk", "")))
+                region = self._place.region_of(
+                    str(said.get("trunk") or endpoint(str(said.get("channel", ""))))
+                )
                 caller = number.parse(str(said.get("number", "")), region, str(said.get("presentation", "")))
                 if not code.number or (caller.key == code.number and caller.kind is not Kind.WITHHELD):
                     return caller

@@ -126,6 +126,21 @@ CATALOGUE: Final[tuple[Fact, ...]] = (
     Fact("caller.dids_1h", "int", "numbers", "state", "distinct numbers of ours called within an hour"),
     Fact("caller.first_seen_days", "double", "days", "state", "since the first attempt remembered; 0 if new"),
     Fact("caller.is_new", "bool", "", "state", "first attempt in the memory of 8 days"),
+    Fact(
+        "caller.dialled_by_us_days", "double", "days", "state", "since we dialled the number; 9999 if never"
+    ),
+    Fact(
+        "caller.talk_s_total", "int", "s", "state", "talk of ours with the caller, halved by each half-life"
+    ),
+    Fact("caller.good_calls", "double", "calls", "state", "long talks, kept messages; halved as above"),
+    Fact("caller.bad_calls", "double", "calls", "state", "half for each deleted message; halved as above"),
+    Fact(
+        "caller.trust",
+        "double",
+        "share",
+        "state",
+        "share of good calls at least (Wilson, z 1.96), 0 if unknown",
+    ),
 )
 """Every fact there is, in the order in which people are shown them."""
 
@@ -133,6 +148,18 @@ BY_NAME: Final[Mapping[str, Fact]] = {fact.name: fact for fact in CATALOGUE}
 
 PYTHON_TYPES: Final[Mapping[FactType, type]] = {"string": str, "int": int, "double": float, "bool": bool}
 """The type of a fact's value in Python; exactly this type, not a subclass of it."""
+
+NEVER_DAYS: Final = 9999.0
+"""Since we dialled a number that we have not dialled within memory."""
+
+NO_DEALINGS: Final[Mapping[str, FactValue]] = {
+    "caller.dialled_by_us_days": NEVER_DAYS,
+    "caller.talk_s_total": 0,
+    "caller.good_calls": 0.0,
+    "caller.bad_calls": 0.0,
+    "caller.trust": 0.0,
+}
+"""Of a caller who never had to do with us: known to be nothing, so that no rule is skipped for him."""
 
 UNLISTED: Final[Mapping[str, FactValue]] = {
     "list.allow": False,
@@ -145,8 +172,9 @@ UNLISTED: Final[Mapping[str, FactValue]] = {
     "feed.names": "",
     "feed.weight": 0.0,
     "feed.max_votes": 0,
+    **NO_DEALINGS,
 }
-"""What the store says of a caller whom no list and no feed names."""
+"""What the store says of a caller whom no list and no feed names, and who never had to do with us."""
 
 _FIRST_CALL: Final[Mapping[str, FactValue]] = {
     "caller.calls_1m": 1,

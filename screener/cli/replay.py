@@ -169,10 +169,18 @@ async def _run(calls: LedgerFile | CdrFile, asked: _Question, out: _Output) -> T
         live = await stack.enter_async_context(_live(asked.present)) if asked.lists else None
         own = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="screener")), "store")
         server = await stack.enter_async_context(EmbeddedServer(own))
-        state = stack.enter_context(Rehearsal(server.url, live, terms_of(asked.candidate.feeds)))
+        feeds, half_life_days = terms_of(asked.candidate.feeds), settings.trust.half_life_days
+        state = stack.enter_context(Rehearsal(server.url, live, feeds, half_life_days=half_life_days))
         progress = stack.enter_context(_progress())
         task = progress.add_task("judging", total=total)
-        batches = past.rerun(calls, state, judge, settings.place.region_of, asked.since)
+        batches = past.rerun(
+            calls,
+            state,
+            judge,
+            settings.place.region_of,
+            asked.since,
+            long_call_s=settings.trust.long_call_s,
+        )
         for changes, counts in batches:
             tally.add(counts)
             for change in changes:

@@ -68,6 +68,23 @@ def _absolute(text: str) -> Path:
     return path
 
 
+def _count(most: int) -> BeforeValidator:
+    def count(value: object) -> int:
+        if (
+            isinstance(value, str)
+            and re.fullmatch(r"[1-9][0-9]{0,4}", value, re.ASCII)
+            and int(value) <= most
+        ):
+            return int(value)
+        raise PydanticCustomError("count", "expected a whole number from 1 to {most}", {"most": most})
+
+    return BeforeValidator(count)
+
+
+def _optional_path(text: str) -> str:
+    return str(_absolute(text)) if text else ""
+
+
 OptionalLine = Annotated[str, StringConstraints(max_length=255), AfterValidator(_one_line)]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_one_line)]
 Region = Annotated[str, AfterValidator(_region)]
@@ -106,6 +123,14 @@ class TrunkSettings(Written):
     region: Region
 
 
+class Trust(Written):
+    """How our own calls teach trust; an empty `voicemail_dir` means that messages teach nothing."""
+
+    long_call_s: Annotated[int, _count(3600)]
+    half_life_days: Annotated[int, _count(3650)]
+    voicemail_dir: Annotated[OptionalLine, AfterValidator(_optional_path)]
+
+
 class Log(Written):
     """How much is logged, and in which form."""
 
@@ -127,6 +152,7 @@ class Settings(Written):
     watch: Literal["notify", "poll", "off"]
     variant: OptionalLine
     own_numbers: tuple[Annotated[str, AfterValidator(_number)], ...]
+    trust: Trust
     log: Log
 
     @cached_property

@@ -10,6 +10,8 @@ setup, challenge
 end
     `disposition` (answered, abandoned, recorded, rejected, …), `talk_s`,
     `delay_ms` as the dialplan measured it, `cause`, `peer` (the channel that answered).
+dialled
+    a call of ours to the outside that is over: `number`, `e164`, `answered`, `talk_s`.
 recording
     `path`, `leg`, `bytes`, `seconds`, `active_s`, `sha256`, `complete`,
     `closed_at`, `notice_played_at`.

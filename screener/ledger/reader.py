@@ -29,6 +29,7 @@ WHERE at_us >= ? AND NOT EXISTS (
 ) ORDER BY at_us DESC, seq DESC
 """
 OLDEST_FIRST = FIRST_ROWS.replace("DESC", "ASC")
+FROM_OUTSIDE = FIRST_ROWS.replace("at_us >= ?", "at_us >= ? AND kind != 'dialled'", 1)
 ROWS_OF_CALL = "SELECT pbx, call_id, kind, at_us, body FROM row WHERE pbx = ? AND call_id = ? ORDER BY seq"
 
 ENDS = """
@@ -75,7 +76,7 @@ def calls(
     caller: str = "",
     action: str = "",
 ) -> Iterator[CallRecord]:
-    """Past calls, newest first, each once with all its rows, as of one moment.
+    """Past calls from outside, newest first, each once with all its rows, as of one moment.
 
     `caller` is compared with the number as presented and as E.164, `action` with the
     last verdict's. Raises LedgerError at the first step when the file is missing, not
@@ -83,7 +84,7 @@ def calls(
     """
     with _reading(path) as db:
         found = 0
-        for key in db.execute(FIRST_ROWS, (micros(since) if since else -(2**63),)):
+        for key in db.execute(FROM_OUTSIDE, (micros(since) if since else -(2**63),)):
             if limit is not None and found >= limit:
                 return
             record = _fold([decode(*row) for row in db.execute(ROWS_OF_CALL, key)])

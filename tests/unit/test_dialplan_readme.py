@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from screener import call, dialplan, mirror
-from screener.call import Call, Code, Ending, Stage, Step
+from screener.call import Call, Code, Dialled, Ending, Stage, Step
 from screener.verdict import Action
 
 FOLDER = dialplan.shipped_dir()
@@ -67,8 +67,14 @@ ASK: tuple[str, str, Callable[..., Any]] = (call.ASK_EVENT, "ScreenerAsk: a ques
 END: tuple[str, str, Callable[..., Any]] = (call.END_EVENT, "ScreenerEnd: a call is over", Ending.from_event)
 CODE: tuple[str, str, Callable[..., Any]] = (call.CODE_EVENT, "ScreenerCode: a star code", Code.from_event)
 
+OURS_OUT: tuple[str, str, Callable[..., Any]] = (
+    call.DIALLED_EVENT,
+    "ScreenerDialled: we called somebody",
+    Dialled.from_event,
+)
 
-@pytest.mark.parametrize(("event", "heading", "reader"), [ASK, END, CODE])
+
+@pytest.mark.parametrize(("event", "heading", "reader"), [ASK, END, CODE, OURS_OUT])
 def test_event__fields_sent_read_and_documented__are_the_same(
     event: str, heading: str, reader: Callable[..., Any]
 ) -> None:
@@ -84,7 +90,7 @@ def test_event__fields_sent_read_and_documented__are_the_same(
     assert f"Version `{call.CONTRACT_VERSION}`" in README
 
 
-@pytest.mark.parametrize("event", [call.ASK_EVENT, call.END_EVENT, call.CODE_EVENT])
+@pytest.mark.parametrize("event", [call.ASK_EVENT, call.END_EVENT, call.CODE_EVENT, call.DIALLED_EVENT])
 def test_event__what_a_stranger_can_write__is_cut_without_parentheses_and_encoded(event: str) -> None:
     for header, value in sent(event).items():
         if header == "Version":

@@ -173,6 +173,11 @@ OBSERVED: dict[str, FactValue] = {
     "caller.dids_1h": 2,
     "caller.first_seen_days": 0.5,
     "caller.is_new": False,
+    "caller.dialled_by_us_days": 3.5,
+    "caller.talk_s_total": 90,
+    "caller.good_calls": 1.5,
+    "caller.bad_calls": 0.5,
+    "caller.trust": 0.25,
 }
 
 
