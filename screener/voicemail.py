@@ -1,8 +1,9 @@
 """What became of the messages in Asterisk's own mailboxes: kept ones speak for a caller, deleted ones do not.
 
 Asterisk keeps a message in `VOICEMAIL_DIR/CONTEXT/MAILBOX/FOLDER/msgNNNN.txt` with its sound beside it,
-moves it to `Old` when it has been heard, and numbers the rest anew. So a message is known by the `msg_id` in
-that file. Nobody waits for what is done here, and nothing is ever written there.
+moves it to `Old` when it has been heard, and numbers the rest anew. So a message is known by what stands in
+that file: its `msg_id`, the time and the channel. Nobody waits for what is done here, and nothing is ever
+written there.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def _identified(root: Path, message: str) -> tuple[str, str]:
         raise ValueError(f"{message!r} is no message below {root}")
     identity = _identity(path.with_name(path.name + ".txt"))
     if not identity:
-        raise ValueError(f"{message!r} has no msg_id")
+        raise ValueError(f"{message!r} does not say what it is")
     return str(Path(*folders[:2])), identity
 
 

@@ -110,7 +110,7 @@ async def test_outgoing_call__screener_away__waits_for_nothing_and_is_told_once(
         assert sum(event["UserEvent"] == "ScreenerDialled" for event in ear.events) == 1
 
 
-async def test_outgoing_call__dialled_conf_is_missing__goes_out_all_the_same() -> None:
+async def test_outgoing_call__our_dialplan_is_missing__goes_out_all_the_same() -> None:
     once = OUTSIDE.replace(" same => n,Gosub(screener-dialled,s,1(${EXTEN}))\n", "")
     async with House.open(screener=False, pbx={"extra": once}) as house:
         await house.pbx.cli("dialplan remove context screener-dialled")
