@@ -8,7 +8,7 @@ Then downwards, in the order in which a call meets them:
 
 1. `call.py`      the call as data, and every name shared with the dialplan
 2. `number.py`    what a caller ID is: normalised, its kind, region and carrier
-3. `facts.py`     everything a rule may ask about a call
+3. `facts/`       everything a rule may ask about a call
 4. `policy/`      rules, groups and thresholds, compiled; `judge()` is a pure function
 5. `verdict.py`   what was decided, and every reason for it
 6. `state/`       what is remembered between calls: lists, velocity and trust
