@@ -40,7 +40,6 @@ MIRRORED_VARIABLE = "SCREENER_MIRRORED"
 WAKE_DIGIT = "D"
 """The key that ends the dialplan's wait; telephones do not have it."""
 
-
 TOKEN = re.compile(r"[^\x00-\x20\x7f,]{1,200}")
 """What Asterisk itself writes as a channel's name or unique id."""
 
@@ -65,11 +64,10 @@ class Stage(StrEnum):
 class Call:
     """A question of the dialplan: who calls whom, how, and when.
 
-    Everything that the caller can write (`number`, `name`, …) is as it arrived,
-    hostile until proven otherwise. `sender` is the From header, `verified` what Asterisk's own
-    STIR/SHAKEN check said. `at` is the moment the question arrived (UTC),
-    the only clock the verdict may use. `asked` is the same moment by Asterisk's own
-    clock (seconds since 1970) and `deadline_ms` is how long the caller waits from then on.
+    Everything that the caller can write (`number`, `name`, …) is as it arrived, hostile until proven
+    otherwise. `sender` is the From header, `verified` what Asterisk's own STIR/SHAKEN check said. `at` is
+    the moment the question arrived (UTC), the only clock the verdict may use. `asked` is the same moment
+    by Asterisk's own clock (s since 1970) and `deadline_ms` is how long the caller waits from then on.
     """
 
     id: str
@@ -126,8 +124,10 @@ class Ending:
 
     `missed` says why no verdict came: empty (it came), "away" (nobody was asked) or "late".
     `delay_ms` is the wait that screening added, by Asterisk's clock. `recording` is the
-    path of the two sound files without their endings, empty when nothing was recorded.
-    `voicemail` is the path of a message that Asterisk's own VoiceMail took, without its ending.
+    path of the two sound files without their endings, empty when nothing was recorded. `voicemail` is the
+    path of a message that Asterisk's own VoiceMail took, without its ending. The call lasted `lasted_s`, of
+    it `held_s` after something of ours answered; `by_caller`: he hung up. `peer` is the channel that
+    answered; empty where none did. An older dialplan says none of the last three.
     """
 
     id: str
@@ -145,14 +145,15 @@ class Ending:
     notice_at: str
     channel: str = ""
     peer: str = ""
-    """The channel that answered; empty where none did, or an older dialplan does not say."""
     voicemail: str = ""
+    lasted_s: float | None = None
+    held_s: float | None = None
+    by_caller: bool = False
 
     @classmethod
     def from_event(cls, event: Mapping[str, object], at: datetime) -> Ending:
         """Read a `ScreenerEnd`; raises ValueError when it is malformed."""
         read = _Fields(event)
-        recording = read.text("Recording")
         return cls(
             id=read.token("Uniqueid"),
             at=at,
@@ -160,18 +161,19 @@ class Ending:
             did=read.text("Did"),
             action=read.text("Action"),
             missed=read.text("Missed"),
-            delay_ms=float(read.text("Delay")) if read.text("Delay") else None,
+            delay_ms=read.number("Delay"),
             challenge=read.text("Challenge"),
-            disposition=_disposition(
-                read.text("Action"), read.text("Dialstatus"), read.text("Disposition"), recording
-            ),
+            disposition=_disposition(read),
             talk_s=int(read.text("Talk") or 0),
             cause=int(read.text("Cause") or 0),
-            recording=recording,
+            recording=read.text("Recording"),
             notice_at=read.text("Notice"),
             channel=read.text("Channel"),
             peer=read.text("Peer"),
             voicemail=read.text("Voicemail"),
+            lasted_s=read.number("Lasted"),
+            held_s=read.number("Held"),
+            by_caller=read.text("By") == "caller",
         )
 
 
@@ -252,12 +254,13 @@ def endpoint(channel: str) -> str:
     return channel.rpartition("-")[0] or channel
 
 
-def _disposition(action: str, dial_status: str, cdr: str, recording: str) -> str:
+def _disposition(read: _Fields) -> str:
     """answered, recorded, rejected, busy, unanswered or abandoned.
 
     The telephone's answer counts; that the challenge or the voicemail answered does not.
     """
-    if recording:
+    action, dial_status, cdr = map(read.text, ("Action", "Dialstatus", "Disposition"))
+    if read.text("Recording"):
         return "recorded"
     if action == "reject":
         return "rejected"
@@ -287,6 +290,9 @@ class _Fields:
             msg = f"the header {key} occurs more than once"
             raise ValueError(msg)  # noqa: TRY004 - malformed input, not a programming error
         return unquote(value, errors="replace")
+
+    def number(self, key: str) -> float | None:
+        return float(text) if (text := self.text(key)) else None
 
     def token(self, key: str) -> str:
         value = self.event.get(key)

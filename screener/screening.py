@@ -31,7 +31,7 @@ from screener.counters import Counters
 from screener.errors import ScreenerError
 from screener.facts import facts_of
 from screener.ledger import Row
-from screener.state import trust
+from screener.state import manner_of, trust
 from screener.verdict import Action, Verdict
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Screener:
         try:
             caller = number.parse(call.number, self.place.region_of(call.trunk), call.presentation)
             observed = await self.state.observe(
-                caller.key, call.did, call.id, count=call.stage is Stage.SETUP
+                caller.key, call.did, call.id, trunk=call.trunk, count=call.stage is Stage.SETUP
             )
             clock.lap("state_ms")
             facts = facts_of(call, caller, observed.facts, self.place)
@@ -160,6 +160,8 @@ class Screener:
     async def _learn(self, ending: Ending) -> None:
         """Learn what the call says of its caller; a withheld number teaches nothing."""
         caller = number.parse(ending.number, self.place.region_of(endpoint(ending.channel))).key
+        how = manner_of(ending.disposition, ending.lasted_s, ending.held_s, by_caller=ending.by_caller)
+        await self.learning.over(caller, ending.did, ending.id, how)
         lesson = trust.of_call(
             answered=ending.disposition == "answered",
             talk_s=ending.talk_s,

@@ -98,7 +98,25 @@ CATALOGUE: Final[tuple[Fact, ...]] = (
     Fact("caller.calls_7d", "int", "calls", "state", "attempts in the last 7 days, this one included"),
     Fact("caller.dids_1h", "int", "numbers", "state", "distinct numbers of ours called within an hour"),
     Fact("caller.first_seen_days", "double", "days", "state", "since the first attempt remembered; 0 if new"),
-    Fact("caller.is_new", "bool", "", "state", "first attempt in the memory of 8 days"),
+    Fact("caller.is_new", "bool", "", "state", "first attempt in the memory of 8 days, 16 from the third on"),
+    Fact("caller.sweep_run", "int", "numbers", "state", "run of neighbouring numbers (±1) called in an hour"),
+    Fact("caller.block_new_1h", "int", "callers", "state", "of the block: new this hour, 1 or 2 calls each"),
+    Fact("caller.live", "int", "calls", "state", "of the caller that are up, this one included"),
+    Fact(
+        "caller.gap_cv", "double", "of mean", "state", "variation coefficient of the last 5 gaps; 9 if fewer"
+    ),
+    Fact("caller.unanswered_1d", "int", "calls", "state", "over within 24 hours, that none of us answered"),
+    Fact("caller.short_rings", "int", "calls", "state", "given up in under 15 s of ringing, in 24 hours"),
+    Fact("caller.short_ring_dids", "int", "numbers", "state", "distinct numbers of ours that rang so"),
+    Fact("caller.answered_n", "int", "calls", "state", "that we, or our machine, answered within 7 days"),
+    Fact("caller.abandon_ratio", "double", "share", "state", "of them those left in under 10 s; 0 if none"),
+    Fact(
+        "trunk.rate_ratio",
+        "double",
+        "times",
+        "state",
+        "calls of an hour to its usual number; 1 for two weeks",
+    ),
     Fact(
         "caller.dialled_by_us_days", "double", "days", "state", "since we dialled the number; 9999 if never"
     ),
@@ -157,6 +175,16 @@ _FIRST_CALL: Final[Mapping[str, FactValue]] = {
     "caller.dids_1h": 1,
     "caller.first_seen_days": 0.0,
     "caller.is_new": True,
+    "caller.sweep_run": 1,
+    "caller.block_new_1h": 1,
+    "caller.live": 1,
+    "caller.gap_cv": 9.0,
+    "caller.unanswered_1d": 0,
+    "caller.short_rings": 0,
+    "caller.short_ring_dids": 0,
+    "caller.answered_n": 0,
+    "caller.abandon_ratio": 0.0,
+    "trunk.rate_ratio": 1.0,
 }
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 from screener.call import Call, Stage
 from screener.errors import SourceUnreadable
 from screener.replay.past import PastCall, PastDial
+from screener.state.manner import manner_of
 from screener.text import printable
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ PRAGMA synchronous = OFF;
 PRAGMA cache_size = -8000;
 CREATE TABLE call (
     id TEXT PRIMARY KEY, at_us INTEGER, kind INTEGER, number TEXT, name TEXT, did TEXT, channel TEXT,
-    answered INTEGER, talk_s INTEGER
+    answered INTEGER, talk_s INTEGER, lasted_s INTEGER, held_s INTEGER
 ) WITHOUT ROWID;
 """
 _FIRST = ", ".join(
@@ -65,12 +66,13 @@ _FIRST = ", ".join(
     for name in ("number", "name", "did", "channel")
 )
 _INSERT = f"""
-INSERT INTO call VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET {_FIRST},
+INSERT INTO call VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET {_FIRST},
     at_us = min(at_us, excluded.at_us), kind = max(kind, excluded.kind),
-    answered = max(answered, excluded.answered), talk_s = max(talk_s, excluded.talk_s)
+    answered = max(answered, excluded.answered), talk_s = max(talk_s, excluded.talk_s),
+    lasted_s = max(lasted_s, excluded.lasted_s), held_s = max(held_s, excluded.held_s)
 """  # noqa: S608 - names of columns
 _IN_ORDER = """
-SELECT id, at_us, kind, number, name, did, channel, answered, talk_s FROM call
+SELECT id, at_us, kind, number, name, did, channel, answered, talk_s, lasted_s, held_s FROM call
 WHERE kind >= 1 AND at_us >= ? ORDER BY at_us, id
 """
 
@@ -98,6 +100,8 @@ class _Record(NamedTuple):
     channel: str
     answered: bool
     talk_s: int
+    lasted_s: int
+    held_s: int
 
 
 class CdrFile:
@@ -145,15 +149,17 @@ class CdrFile:
 
     def calls(self, since: datetime | None) -> Iterator[PastCall | PastDial]:
         """Calls from and to the outside that began at `since` or later."""
-        for id_, at_us, kind, number, name, did, channel, answered, talk_s in self._db.execute(
-            _IN_ORDER, (_micros(since),)
-        ):
+        for row in self._db.execute(_IN_ORDER, (_micros(since),)):
+            id_, at_us, kind, number, name, did, channel, answered, talk_s, lasted_s, held_s = row
             at = _EPOCH + at_us * _MICROSECOND
             if _KINDS[kind] == "outbound":
                 yield PastDial(did, "", at + timedelta(seconds=talk_s), bool(answered), talk_s)
                 continue
             call = Call(id_, channel, Stage.SETUP, at, number=number, name=name, did=did)
-            yield PastCall(call, bool(answered), talk_s, UNKNOWN)
+            # Who hung up is not told: a call that was short is taken to be the caller's doing.
+            disposition = "answered" if answered else ""
+            manner = manner_of(disposition, lasted_s, held_s, by_caller=True)
+            yield PastCall(call, bool(answered), talk_s, UNKNOWN, over_s=lasted_s, manner=manner)
 
     def _records(
         self, stream: BinaryIO, report: Callable[[int, str], None], progress: Callable[[int], None]
@@ -197,6 +203,8 @@ class CdrFile:
             channel,
             answered,
             talk_s if answered else 0,
+            _seconds(row["duration"] or row["billsec"]),
+            talk_s if row["disposition"].upper() == "ANSWERED" else 0,
         )
 
     def _kind(self, row: _Row, channel: str, did: str, dst: str) -> int:

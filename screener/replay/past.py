@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from screener.call import Call
     from screener.facts import FactValue
+    from screener.state.manner import Manner
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class PastCall:
     `answered`: a person of ours took it, and talked for `talk_s`; `passed`: the challenge. `unknown`
     names facts that this source cannot tell, although they could be computed from the empty fields of
     `call`. `facts` and `verdict` are those of the ledger, None where it was not asked; `blind`: the store
-    did not answer then.
+    did not answer then. `over_s` is how long after its beginning the call was over, and `manner` how it
+    ended; None where the source does not tell.
     """
 
     call: Call
@@ -32,6 +34,8 @@ class PastCall:
     verdict: Mapping[str, Any] | None = None
     blind: bool = False
     passed: bool = False
+    over_s: float = 0.0
+    manner: Manner | None = None
 
 
 @dataclass(frozen=True, slots=True)

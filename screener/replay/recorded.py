@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from screener import ledger
 from screener.call import Call, Stage
 from screener.replay.past import PastCall, PastDial
+from screener.state.manner import manner_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,7 +55,12 @@ class LedgerFile:
         talk_s = end.get("talk_s")
         answered = end.get("disposition") == "answered"
         became = (answered, talk_s if answered and type(talk_s) is int else 0)
-        passed = end.get("challenge") == "passed"
+        more: dict[str, Any] = {"passed": end.get("challenge") == "passed"}
+        if end:
+            lasted_s, held_s = (_seconds(end.get(name)) for name in ("lasted_s", "held_s"))
+            by_caller = end.get("by_caller") is True
+            more["manner"] = manner_of(str(end.get("disposition")), lasted_s, held_s, by_caller=by_caller)
+            more["over_s"] = lasted_s or float(became[1])
         asked = [row for row in rows if row.kind in set(Stage)]
         for row in asked:
             texts, facts, verdict = (row.body.get(name) for name in ("call", "facts", "verdict"))
@@ -62,11 +68,15 @@ class LedgerFile:
                 self.skipped["damaged or foreign rows"] += 1
                 continue
             call, blind = _call(row, Stage(row.kind), texts), bool(row.body.get("missing"))
-            yield PastCall(call, *became, facts=facts, verdict=verdict, blind=blind, passed=passed)
+            yield PastCall(call, *became, facts=facts, verdict=verdict, blind=blind, **more)
         if not asked and end.get("missed"):
-            yield PastCall(_call(rows[0], Stage.SETUP, end), *became, unknown=UNKNOWN)
+            yield PastCall(_call(rows[0], Stage.SETUP, end), *became, unknown=UNKNOWN, **more)
         elif not asked:
             self.skipped["calls without a question"] += 1
+
+
+def _seconds(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and 0 <= value < float("inf") else None
 
 
 def _dialled(row: ledger.Row) -> PastDial:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from screener.call import Stage
 from screener.number import parse
 from screener.replay.past import PastDial
-from screener.state import CALLER_TTL_S, TRUST_TTL_S, Question, Taught, trust
+from screener.state import CALLER_TTL_S, TRUST_TTL_S, Over, Question, Taught, trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from screener.number import CallerNumber
     from screener.replay.comparing import Changed, Heard, Tally
     from screener.replay.past import PastCall, Source
-    from screener.state import Lesson, Rehearsal
+    from screener.state import Rehearsal
 
 WARM_UP: Final = timedelta(seconds=CALLER_TTL_S)
 """Calls so long before the first one that is judged are counted, since the counters remember so long."""
@@ -88,13 +88,13 @@ class _Asked:
         self._calls = source.calls(since - MEMORY if since else None)
         self._state, self._region_of, self._long_call_s = state, region_of, long_call_s
         self._counts_from = since - WARM_UP if since else None
-        self._lessons: list[tuple[float, int, Taught]] = []
+        self._lessons: list[tuple[float, int, Taught | Over]] = []
         self._taken = 0
 
     def batch(self) -> list[tuple[PastCall, CallerNumber]]:
         """The next questions, which have been sent; empty at the end."""
         batch: list[tuple[PastCall, CallerNumber]] = []
-        sent: list[Question | Taught] = []
+        sent: list[Question | Taught | Over] = []
         for past in self._calls:
             if isinstance(past, PastDial):
                 self._heed(past)
@@ -104,8 +104,12 @@ class _Asked:
             if self._counts_from is None or call.at >= self._counts_from:
                 at = call.at.timestamp()
                 sent += self._learned_by(at)
-                sent.append(Question(caller.key, call.did, call.id, at, call.stage is Stage.SETUP))
+                asks = call.stage is Stage.SETUP
+                sent.append(Question(caller.key, call.did, call.id, at, asks, call.trunk))
                 batch.append((past, caller))
+                if asks and past.manner:
+                    over_at = at + past.over_s
+                    self._keep(Over(caller.key, call.did, call.id, past.manner, over_at))
             if call.stage is Stage.SETUP and (past.answered or past.passed):
                 self._heed_call(past, caller)
             if len(batch) == BATCH:
@@ -116,20 +120,20 @@ class _Asked:
     def _heed(self, dial: PastDial) -> None:
         called = parse(dial.number, self._region_of(dial.trunk))
         lesson = trust.of_dialling(answered=dial.answered, talk_s=dial.talk_s, long_call_s=self._long_call_s)
-        self._keep(called, lesson, dial.at.timestamp())
+        self._keep(Taught(called.key, lesson, dial.at.timestamp()))
 
     def _heed_call(self, past: PastCall, caller: CallerNumber) -> None:
         lesson = trust.of_call(
             answered=past.answered, talk_s=past.talk_s, passed=past.passed, long_call_s=self._long_call_s
         )
         if lesson:
-            self._keep(caller, lesson, past.call.at.timestamp() + past.talk_s)
+            self._keep(Taught(caller.key, lesson, past.call.at.timestamp() + past.talk_s))
 
-    def _keep(self, caller: CallerNumber, lesson: Lesson, at: float) -> None:
-        if caller.key:
+    def _keep(self, one: Taught | Over) -> None:
+        if one.caller:
             self._taken += 1
-            heapq.heappush(self._lessons, (at, self._taken, Taught(caller.key, lesson, at)))
+            heapq.heappush(self._lessons, (one.at, self._taken, one))
 
-    def _learned_by(self, now: float) -> Iterator[Taught]:
+    def _learned_by(self, now: float) -> Iterator[Taught | Over]:
         while self._lessons and self._lessons[0][0] <= now:
             yield heapq.heappop(self._lessons)[2]

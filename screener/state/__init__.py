@@ -4,6 +4,7 @@
 block entries, `patterns.py` says what may stand in them, `forms.py` how their numbers can arrive,
 `rows.py` is their form as text.
 `trust.py` is what calls teach about their callers, `learning.py` and `learn.lua` write it.
+`manner.py` is how calls end, as far as it tells how callers dial, `over.lua` counts it.
 `embedded.py` runs a server of our own, in its own place (`place.py`); `rehearsal.py` counts past calls.
 """
 
@@ -12,7 +13,8 @@ from screener.state.embedded import EmbeddedServer, serving
 from screener.state.forms import forms
 from screener.state.learning import MESSAGE_DAYS, Learning, Message
 from screener.state.lists import ImportReport, Lists
-from screener.state.rehearsal import CALLER_TTL_S, LISTED, Question, Rehearsal, Taught
+from screener.state.manner import Manner, manner_of
+from screener.state.rehearsal import CALLER_TTL_S, LISTED, Over, Question, Rehearsal, Taught
 from screener.state.rows import Entry, ListKind, Row
 from screener.state.trust import TRUST_TTL_S, Lesson
 
@@ -29,13 +31,16 @@ __all__ = [
     "Lesson",
     "ListKind",
     "Lists",
+    "Manner",
     "Message",
     "Observed",
+    "Over",
     "Question",
     "Rehearsal",
     "Row",
     "State",
     "Taught",
     "forms",
+    "manner_of",
     "serving",
 ]

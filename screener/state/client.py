@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from screener.state.weighing import Terms
 
 Fact: TypeAlias = str | int | float | bool
+Asked: TypeAlias = tuple[list[str], list[str]]
+"""The keys and the arguments of a script."""
 
 KEYS = "{screener}:"
 """Before every key; the braces keep them on one node of a cluster, where one script may use them all."""
@@ -45,6 +47,12 @@ LISTS_KEY = KEYS + "lists"
 LISTS_CHANGES_KEY = KEYS + "lists:changes"
 FEED_KEY = KEYS + "feed:"
 TRUST_KEY = KEYS + "trust:"
+CALLER_KEY = KEYS + "caller:"
+CALL_KEY = KEYS + "call:"
+LIVE_KEY = KEYS + "live:"
+SHORT_KEY = KEYS + "short:"
+LEAST_IN_BLOCK = 9
+"""Characters of a number, its plus sign included, that has a block of 10,000 around it."""
 DEADLINE_S = 0.2
 PAUSE_S = 1.0
 """How long the store is left alone after it did not answer."""
@@ -94,10 +102,17 @@ class State:
         self._failure = ""
         self._log_at = 0.0
 
-    async def observe(
-        self, caller: str | None, did: str, call_id: str, *, count: bool = True, at: float | None = None
+    async def observe(  # noqa: PLR0913 - what there is to know of a call
+        self,
+        caller: str | None,
+        did: str,
+        call_id: str,
+        *,
+        trunk: str = "",
+        count: bool = True,
+        at: float | None = None,
     ) -> Observed:
-        """Count this call and say what is known of its caller: lists, feeds, trust, attempts, first seen.
+        """Count this call and say what is known of its caller: lists, feeds, trust, and how he dials.
 
         `caller` is `CallerNumber.key`: E.164, or the bare digits of a short code; None or empty if
         there is none, which has no counters. A call id is counted once within an hour, so a repeated
@@ -112,15 +127,17 @@ class State:
             return known
         # In turns, each with its own deadline: the queue of a flood of calls is not the store's fault, and
         # must not make it look dead, or who calls behind three hundred others passes the block list.
+        feeds = self.feeds
+        asked = question(key, did, call_id, trunk=trunk, count=count, at=at, feeds=feeds)
         async with self._turns:
-            return await self._in_turn(key, did, call_id, count=count, at=at)
+            return await self._in_turn(asked, feeds, at)
 
-    async def _in_turn(self, key: str, did: str, call_id: str, *, count: bool, at: float | None) -> Observed:
+    async def _in_turn(self, asked: Asked, feeds: Sequence[Terms], at: float | None) -> Observed:
         if self._left_alone():
             return Observed(missing=self._failure)
         try:
             async with asyncio.timeout(self._deadline_s):
-                facts = await self._ask(key, did, call_id, count=count, at=at)
+                reply = await self._observe(*asked)
         except UNREACHABLE as error:
             self._retry_at = time.monotonic() + self._pause_s
             return self._failed(error)
@@ -129,6 +146,7 @@ class State:
         if self._retry_at is not None:
             self._retry_at = None
             _log.info("state is reachable again")
+        facts = answer(cast("dict[str, Any]", reply), feeds, time.time() if at is None else at)
         refused = facts.pop("missing", None)
         return Observed(facts) if refused is None else self._failed(str(refused), facts)
 
@@ -141,14 +159,6 @@ class State:
         # This call asks whether the store is back; those that come meanwhile do not wait for it.
         self._retry_at = now + max(self._pause_s, self._deadline_s)
         return False
-
-    async def _ask(
-        self, caller: str, did: str, call_id: str, *, count: bool, at: float | None
-    ) -> dict[str, Fact]:
-        feeds = self.feeds
-        keys, arguments = question(caller, did, call_id, count=count, at=at, feeds=feeds)
-        reply = await self._observe(keys, arguments)
-        return answer(cast("dict[str, Any]", reply), feeds, time.time() if at is None else at)
 
     def _failed(self, error: Exception | str, facts: Mapping[str, Fact] | None = None) -> Observed:
         reason = describe(error)
@@ -187,16 +197,29 @@ def is_key(caller: str) -> bool:
 
 
 def question(  # noqa: PLR0913 - all that the script asks for
-    caller: str, did: str, call_id: str, *, count: bool, at: float | None, feeds: Sequence[Terms] | None
-) -> tuple[list[str], list[str]]:
+    caller: str,
+    did: str,
+    call_id: str,
+    *,
+    trunk: str,
+    count: bool,
+    at: float | None,
+    feeds: Sequence[Terms] | None,
+) -> Asked:
     """The keys and arguments of `observe.lua`, as `State.observe`; no `feeds`: nor lists."""
-    keys = [LISTS_KEY, f"{KEYS}caller:{caller}", f"{KEYS}dids:{caller}", f"{KEYS}call:{key_part(call_id)}"]
-    keys += [TRUST_KEY + caller, *(FEED_KEY + feed.name for feed in feeds or ())]
-    now = "" if at is None else repr(at)
-    arguments = [key_part(did), "1" if count else "", now]
+    this, block = key_part(call_id), block_of(caller)
+    keys = [LISTS_KEY, CALLER_KEY + caller, f"{KEYS}dids:{caller}", CALL_KEY + this, TRUST_KEY + caller]
+    keys += [LIVE_KEY + caller, f"{KEYS}block:{block}", SHORT_KEY + caller, f"{KEYS}trunk:{key_part(trunk)}"]
+    keys += [FEED_KEY + feed.name for feed in feeds or ()]
+    arguments = [key_part(did), "1" if count else "", "" if at is None else repr(at)]
     arguments.append("" if feeds is None else " ".join(matching_fields(caller)))
     arguments.append(" ".join(fields_of(caller)) if feeds else "")
-    return keys, arguments
+    return keys, [*arguments, this, caller[len(block) :]]
+
+
+def block_of(caller: str) -> str:
+    """The caller's block of 10,000 numbers; a short code is a block of its own."""
+    return caller[:-4] if caller.startswith("+") and len(caller) >= LEAST_IN_BLOCK else caller
 
 
 def answer(reply: dict[str, Any], feeds: Sequence[Terms], now: float) -> dict[str, Fact]:

@@ -17,8 +17,12 @@ import structlog
 from redis.exceptions import RedisError
 
 from screener.state.client import (
+    CALL_KEY,
+    CALLER_KEY,
     KEYS,
+    LIVE_KEY,
     LOG_PAUSE_S,
+    SHORT_KEY,
     TRUST_KEY,
     UNREACHABLE,
     describe,
@@ -31,6 +35,8 @@ from screener.state.client import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
 
+    from screener.state.client import Asked
+    from screener.state.manner import Manner
     from screener.state.trust import Lesson
 
 TIMEOUT_S = 2.0
@@ -40,6 +46,7 @@ MESSAGE_DAYS = 30
 """A message that nobody has listened to for so long teaches nothing any more."""
 
 LEARN = Path(__file__).with_name("learn.lua").read_text(encoding="utf-8")
+OVER = Path(__file__).with_name("over.lua").read_text(encoding="utf-8")
 _log = structlog.get_logger(__name__)
 
 
@@ -62,6 +69,7 @@ class Learning:
         self._half_life_days = half_life_days
         self._client = open_client(url, timeout_s=TIMEOUT_S, max_connections=CONNECTIONS)
         self._script = self._client.register_script(LEARN)
+        self._over = self._client.register_script(OVER)
         # Several screeners may share a store, but each has the mailboxes of its own machine.
         self._messages_key = f"{KEYS}voicemail:{key_part(platform.node() or 'here')}"
         self._log_at = 0.0
@@ -77,6 +85,12 @@ class Learning:
         with self._lossy():
             await self._script(keys, arguments)
             _log.debug("learned", caller=caller, from_event=event)
+
+    async def over(self, caller: str, did: str, call_id: str, how: Manner) -> None:
+        """Count how a call ended, once; it is up no more. Never raises; nobody's call counts nowhere."""
+        if is_key(caller):
+            with self._lossy():
+                await self._over(*ending(caller, did, call_id, how))
 
     async def forget(self, caller: str) -> bool:
         """Forget all of a caller; whether there was anything. Raises StateUnavailable."""
@@ -137,6 +151,14 @@ def teaching(
         now, str(half_life_days), repr(lesson.good), repr(lesson.up_to), repr(lesson.bad),
         str(lesson.talk_s), "1" if lesson.dialled else "",
     ]  # fmt: skip
+
+
+def ending(caller: str, did: str, call_id: str, manner: Manner, at: float | None = None) -> Asked:
+    """The keys and arguments of `over.lua`."""
+    this = key_part(call_id)
+    keys = [CALLER_KEY + caller, CALL_KEY + this, LIVE_KEY + caller, SHORT_KEY + caller]
+    flags = ["1" if one else "" for one in manner]
+    return keys, ["" if at is None else repr(at), key_part(did), this, *flags]
 
 
 @contextmanager

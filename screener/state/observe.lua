@@ -1,16 +1,21 @@
 -- What the store knows of one caller, learned and asked in one round trip.
 --
 -- KEYS 1 the lists (hash)   2 the caller's record   3 the DIDs he called (sorted set)   4 this call
---      5 what he taught us (`learn.lua`)   6… the feeds (hashes)
+--      5 what he taught us (`learn.lua`)   6 his calls that are up   7 new callers of his block
+--      8 the DIDs he let ring for a moment (all sorted sets)   9 the trunk's record   10… the feeds (hashes)
 -- ARGV 1 the DID   2 '1' to count the call, '' to look only   3 Unix time instead of the server's, or ''
 --      4 the fields of the lists that could match, the winner first, with spaces between (many small
 --        arguments cost the client more than the whole script)
 --      5 the fields of the feeds that could match, the longest first
+--      6 this call among those that are up   7 the caller within his block
 --
 -- Answers with a map of facts in their own types (RESP3). A call is counted once, however often it
 -- is asked about; looking only gives what counting would give. Where the server refuses to write
 -- (memory full, read-only replica, disk error), the lists still answer, and `missing` says why
 -- there are no counters: numbers that were not kept would be guesses.
+--
+-- Whatever is remembered is forgotten by the times written in it, also where the server's own expiry
+-- does not come (calls of the past, `rehearsal.py`).
 --
 -- To add a signal: a function that fills `facts`, its writes through `write`, its keys with a TTL.
 
@@ -20,16 +25,31 @@ local WINDOWS = {
   { 'caller.calls_1d', 86400 },
   { 'caller.calls_7d', 604800 },
 }
--- first seen, calls in all; per window: bucket, calls in it, calls in the one before. 40 bytes.
-local RECORD = '<I4I4' .. string.rep('I4I2I2', #WINDOWS)
-local RECORD_BYTES = 8 + 8 * #WINDOWS
+local DAY_S, WEEK_S = 86400, 604800
+local GAPS = 5
+-- First seen, calls in all; per window: bucket, calls in it, calls in the one before (40 bytes so far).
+-- By `over.lua`: the day, in it and in the day before unanswered calls and short rings; the week, in it
+-- and in the one before calls that something of ours answered, and those that he left at once (24 bytes).
+-- When he called last, and the gaps between his last calls (28 bytes).
+local RECORD = '<I4I4' .. string.rep('I4I2I2', #WINDOWS) .. 'I4I2I2I2I2I4I2I2I2I2d' .. string.rep('f', GAPS)
+local RECORD_BYTES, ENDS, LAST = 92, 15, 25
+-- Who calls a third time is remembered for longer. Where memory is short the server drops first what
+-- would expire first: what a flood of strangers left goes before those who call now and then.
 local RECORD_TTL_S = 691200
+local REGULAR_CALLS, REGULAR_TTL_S = 3, 1382400
 -- As in learn.lua.
 local TRUST, TRUST_BYTES, TRUST_TTL_S = '<I4I4I2fff', 22, 15552000
 local CALL_TTL_S = 3600
-local FANOUT_S = 3600
-local FANOUT_MAX = 128
+local HOUR_S = 3600
+local SET_MAX = 128
 local COUNT_MAX = 65535
+local NO_CADENCE = 9
+local FEEDS_FROM = 10
+-- Of a trunk: the hour, calls in it and in the one before, the first hour; then for each hour of the week
+-- (UTC) the mean of its calls, in which the latest week counts a quarter. 688 bytes.
+local TRUNK, TRUNK_BYTES, TRUNK_TTL_S, HOURS, LATEST = '<I4I4I4I4', 16, 4838400, 168, 0.25
+-- Weeks before anything is said, and the calls an hour below which no trunk is usual.
+local TRUNK_WEEKS, TRUNK_LEAST, RATIO_MAX = 2, 2, 1000
 
 redis.setresp(3)
 
@@ -82,10 +102,10 @@ end
 local function ask_feeds()
   local found, fields = {}, { '@' }
   for field in string.gmatch(ARGV[5] or '', '%S+') do fields[#fields + 1] = field end
-  for key = 6, #KEYS do
+  for key = FEEDS_FROM, #KEYS do
     local values = redis.call('HMGET', KEYS[key], unpack(fields))
     if values[1] then
-      local entry = { key - 6, values[1], '', '' }
+      local entry = { key - FEEDS_FROM, values[1], '', '' }
       for i = #fields, 2, -1 do
         if values[i] then entry[3], entry[4] = fields[i], values[i] end
       end
@@ -104,49 +124,194 @@ local function ask_trust()
   facts['trust'] = { at, dialled_at, half_life, { double = good }, { double = bad }, { double = talk } }
 end
 
+local function count(value) return math.floor(value + 0.5) end
+
+-- Two buckets stand for a sliding window: the older one counts by the share still inside it. What the
+-- buckets hold by now, and the window's bucket of now.
+local function rolled(size, bucket, this, before)
+  local current = math.floor(now / size)
+  if bucket == current then return this, before, current end
+  return 0, bucket == current - 1 and this or 0, current
+end
+local function inside(size) return 1 - (now % size) / size end
+
+-- How his earlier calls ended.
+local function ask_ends(record)
+  local at = ENDS
+  local function pair(size, first)
+    local this, before = rolled(size, record[at], record[at + first], record[at + first + 1])
+    return count(this + before * inside(size))
+  end
+  facts['caller.unanswered_1d'] = pair(DAY_S, 1)
+  facts['caller.short_rings'] = pair(DAY_S, 3)
+  at = ENDS + 5
+  local answered, left = pair(WEEK_S, 1), pair(WEEK_S, 3)
+  facts['caller.answered_n'] = answered
+  facts['caller.abandon_ratio'] = { double = answered > 0 and math.min(1, left / answered) or 0 }
+end
+
+-- How regularly he calls: a machine's gaps are alike.
+local function ask_cadence(record, add)
+  local last = record[LAST]
+  if add == 1 then
+    if last > 0 then
+      for i = LAST + 1, LAST + GAPS - 1 do record[i] = record[i + 1] end
+      record[LAST + GAPS] = math.max(0, now - last)
+    end
+    record[LAST] = math.max(last, now)
+  end
+  local gaps, sum, squares = math.min(GAPS, record[2] - 1), 0, 0
+  for i = LAST + 1, LAST + GAPS do sum = sum + record[i] end
+  local mean = sum / GAPS
+  for i = LAST + 1, LAST + GAPS do squares = squares + (record[i] - mean) ^ 2 end
+  local cv = NO_CADENCE
+  if gaps == GAPS and mean > 0 then cv = math.min(NO_CADENCE, math.sqrt(squares / GAPS) / mean) end
+  facts['caller.gap_cv'] = { double = cv }
+end
+
 local function ask_record(known)
   local stored = redis.call('GET', KEYS[2])
   local record
   if stored and #stored == RECORD_BYTES then
     record = { struct.unpack(RECORD, stored) }
-  else
-    record = { math.floor(now), 0 }
-    for i = 3, 2 + 3 * #WINDOWS do record[i] = 0 end
+    local memory = record[2] >= REGULAR_CALLS and REGULAR_TTL_S or RECORD_TTL_S
+    if record[LAST] > 0 and now - record[LAST] >= memory then record = nil end
   end
+  if not record then
+    record = {}
+    for i = 1, LAST + GAPS do record[i] = 0 end
+  end
+  if record[1] == 0 then record[1] = math.floor(now) end
   local add = known and 0 or 1
   record[2] = record[2] + add
   for i, window in ipairs(WINDOWS) do
     local at, size = 3 * i, window[2]
-    local bucket = math.floor(now / size)
-    if bucket ~= record[at] then
-      record[at + 2] = bucket == record[at] + 1 and record[at + 1] or 0
-      record[at + 1] = 0
-      record[at] = bucket
-    end
-    record[at + 1] = math.min(record[at + 1] + add, COUNT_MAX)
-    -- Two buckets stand for a sliding window: the older one counts by the share still inside it.
-    local inside = 1 - (now % size) / size
-    facts[window[1]] = math.floor(record[at + 1] + record[at + 2] * inside + 0.5)
+    local this, before, bucket = rolled(size, record[at], record[at + 1], record[at + 2])
+    record[at], record[at + 1], record[at + 2] = bucket, math.min(this + add, COUNT_MAX), before
+    facts[window[1]] = count(record[at + 1] + before * inside(size))
   end
-  facts['caller.first_seen_days'] = { double = math.max(0, now - record[1]) / 86400 }
+  ask_ends(record)
+  ask_cadence(record, add)
+  facts['caller.first_seen_days'] = { double = math.max(0, now - record[1]) / DAY_S }
   facts['caller.is_new'] = record[2] <= 1
   if counting and not known then
-    write('SET', KEYS[2], struct.pack(RECORD, unpack(record, 1, 2 + 3 * #WINDOWS)), 'EX', RECORD_TTL_S)
+    local memory = record[2] >= REGULAR_CALLS and REGULAR_TTL_S or RECORD_TTL_S
+    write('SET', KEYS[2], struct.pack(RECORD, unpack(record, 1, LAST + GAPS)), 'EX', memory)
   end
+  return record
+end
+
+-- The score of a member if it is not older than the hour.
+local function fresh(key, member)
+  local score = redis.call('ZSCORE', key, member)
+  if type(score) == 'table' then score = score.double end
+  return score and tonumber(score) >= now - HOUR_S
+end
+
+-- Puts a member into a set that holds the last hour; `members` counts it already.
+local function remember(key, score, member, members)
+  write('ZADD', key, score, member)
+  write('ZREMRANGEBYSCORE', key, '-inf', '(' .. now - HOUR_S)
+  if members > SET_MAX then write('ZREMRANGEBYRANK', key, 0, -SET_MAX - 1) end
+  write('EXPIRE', key, HOUR_S)
+end
+
+-- How many members of the last hour there are with this one.
+local function members_with(key, member)
+  return redis.call('ZCOUNT', key, now - HOUR_S, '+inf') + (fresh(key, member) and 0 or 1)
+end
+
+-- How many of our numbers next to each other he called, the present one among them.
+local function ask_sweep(dids)
+  local run = 1
+  local head, tail = string.match(did, '^(%+?%d-)(%d%d?%d?%d?%d?%d?%d?%d?%d?)$')
+  if dids > 1 and head then
+    local form = head .. '%0' .. #tail .. 'd'
+    for step = -1, 1, 2 do
+      local next = tonumber(tail) + step
+      while next >= 0 and run < SET_MAX and fresh(KEYS[3], string.format(form, next)) do
+        run, next = run + 1, next + step
+      end
+    end
+  end
+  facts['caller.sweep_run'] = run
 end
 
 local function ask_fanout(known)
-  local since = now - FANOUT_S
-  local dids = redis.call('ZCOUNT', KEYS[3], since, '+inf')
-  local last = redis.call('ZSCORE', KEYS[3], did)
-  if type(last) == 'table' then last = last.double end
-  if not last or tonumber(last) < since then dids = dids + 1 end
-  facts['caller.dids_1h'] = math.min(dids, FANOUT_MAX)
+  local dids = members_with(KEYS[3], did)
+  facts['caller.dids_1h'] = math.min(dids, SET_MAX)
+  ask_sweep(dids)
+  if counting and not known then remember(KEYS[3], now, did, dids) end
+end
+
+-- An end that was lost must not hold for ever: a call counts for an hour at most.
+local function ask_live(known, over)
+  local live = redis.call('ZCOUNT', KEYS[6], now - HOUR_S, '+inf')
+  if not over and not (known and fresh(KEYS[6], ARGV[6])) then live = live + 1 end
+  facts['caller.live'] = math.max(1, math.min(live, SET_MAX))
+  if counting and not known and not over then remember(KEYS[6], now, ARGV[6], live) end
+end
+
+-- Callers of one block who were first heard within the hour and called once or twice: a dialler that
+-- changes its number after a call or two.
+local function ask_block(record, known)
+  local new = now - record[1] < HOUR_S and record[2] <= 2
+  local others = redis.call('ZCOUNT', KEYS[7], now - HOUR_S, '+inf')
+  local held = fresh(KEYS[7], ARGV[7])
+  local callers = others + ((held and -1 or 0) + (new and 1 or 0))
+  facts['caller.block_new_1h'] = math.min(callers, SET_MAX)
+  if not counting or known then return end
+  if new then
+    remember(KEYS[7], record[1], ARGV[7], callers)
+  elseif held then
+    write('ZREM', KEYS[7], ARGV[7])
+  end
+end
+
+local function ask_short_rings()
+  local dids = redis.call('ZCOUNT', KEYS[8], now - DAY_S, '+inf')
+  facts['caller.short_ring_dids'] = math.min(dids, SET_MAX)
+end
+
+local function usual(hour)
+  local at = TRUNK_BYTES + 4 * (hour % HOURS)
+  local stored = redis.call('GETRANGE', KEYS[9], at, at + 3)
+  return #stored == 4 and struct.unpack('<f', stored) or 0
+end
+
+-- Files the hours that are over under their hours of the week; those without a call, too.
+local function file_hours(from, to, calls)
+  for hour = from, math.min(to, from + HOURS) - 1 do
+    local mean, latest = usual(hour), hour == from and calls or 0
+    local now_usual = struct.pack('<f', mean + LATEST * (latest - mean))
+    write('SETRANGE', KEYS[9], TRUNK_BYTES + 4 * (hour % HOURS), now_usual)
+  end
+end
+
+-- Calls of the last hour on this trunk against what its hour of the week usually brings.
+local function ask_trunk(known)
+  local hour, stored = math.floor(now / HOUR_S), redis.call('GETRANGE', KEYS[9], 0, TRUNK_BYTES - 1)
+  local at, this, before, since = hour, 0, 0, hour
+  if #stored == TRUNK_BYTES then at, this, before, since = struct.unpack(TRUNK, stored) end
+  if (hour - at) * HOUR_S >= TRUNK_TTL_S then
+    if counting then write('UNLINK', KEYS[9]) end
+    at, this, before, since = hour, 0, 0, hour
+  end
+  if hour > at then
+    if counting and not known then file_hours(at, hour, this) end
+    this, before, at = 0, hour == at + 1 and this or 0, hour
+  end
+  this = this + (known and 0 or 1)
+  local ratio, weeks, part = 1, math.floor((hour - since) / HOURS), inside(HOUR_S)
+  if weeks >= TRUNK_WEEKS then
+    -- A mean that began at nothing, and has had so many weeks to rise.
+    local mean = (usual(hour) * (1 - part) + usual(hour - 1) * part) / (1 - (1 - LATEST) ^ weeks)
+    ratio = math.min(RATIO_MAX, (this + before * part) / math.max(mean, TRUNK_LEAST))
+  end
+  facts['trunk.rate_ratio'] = { double = ratio }
   if counting and not known then
-    write('ZADD', KEYS[3], now, did)
-    write('ZREMRANGEBYSCORE', KEYS[3], '-inf', '(' .. since)
-    if dids > FANOUT_MAX then write('ZREMRANGEBYRANK', KEYS[3], 0, -FANOUT_MAX - 1) end
-    write('EXPIRE', KEYS[3], FANOUT_S)
+    write('SETRANGE', KEYS[9], 0, struct.pack(TRUNK, at, this, before, since))
+    write('EXPIRE', KEYS[9], TRUNK_TTL_S)
   end
 end
 
@@ -156,15 +321,17 @@ ask_trust()
 local lists_only = {}
 for name, value in pairs(facts) do lists_only[name] = value end
 
-local known
-if counting then
-  known = not write('SET', KEYS[4], '1', 'NX', 'EX', CALL_TTL_S)
-else
-  known = redis.call('EXISTS', KEYS[4]) == 1
-end
+-- '1' counted, '2' counted and over, '0' over before it was counted: the two ways may overtake each other.
+local call = redis.call('GET', KEYS[4])
+local known, over = call == '1' or call == '2', call == '0' or call == '2'
+if counting and not known then write('SET', KEYS[4], over and '2' or '1', 'EX', CALL_TTL_S) end
 if not refused then
-  ask_record(known)
+  local record = ask_record(known)
   ask_fanout(known)
+  ask_live(known, over)
+  ask_block(record, known)
+  ask_short_rings()
+  ask_trunk(known)
 end
 if refused then
   lists_only['missing'] = refused

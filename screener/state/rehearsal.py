@@ -6,7 +6,7 @@ the lists of today. Questions go out in batches, so that the server counts while
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
@@ -15,19 +15,21 @@ from redis.exceptions import RedisError
 
 from screener.errors import StateUnavailable
 from screener.state.client import SCRIPT, UNREACHABLE, answer, describe, is_key, question, without_store
-from screener.state.learning import LEARN, teaching
+from screener.state.learning import LEARN, OVER, ending, teaching
 from screener.state.trust import TRUST_TTL_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from screener.state.client import Fact
+    from screener.state.manner import Manner
     from screener.state.trust import Lesson
     from screener.state.weighing import Terms
 
-CALLER_TTL_S: Final = 691_200
+CALLER_TTL_S: Final = 1_382_400
 CALL_TTL_S: Final = 3600
-"""As in `observe.lua`, whose own expiry goes by the server's clock and so never comes here."""
+DAY_TTL_S: Final = 86_400
+"""As in the scripts, whose own expiry goes by the server's clock and so never comes here."""
 LISTED = ("list.", "feed.")
 """Facts that the live store gives, as of today; its counters are not those of a past call."""
 
@@ -44,6 +46,17 @@ class Question(NamedTuple):
     call_id: str
     at: float
     counts: bool
+    trunk: str = ""
+
+
+class Over(NamedTuple):
+    """How a call ended, and when (Unix time)."""
+
+    caller: str
+    did: str
+    call_id: str
+    manner: Manner
+    at: float
 
 
 class Taught(NamedTuple):
@@ -67,19 +80,19 @@ class Rehearsal:
         with _needed():
             self._counters = _Pipe(url)
             self._learn = str(self._counters.client.script_load(LEARN))
+            self._over = str(self._counters.client.script_load(OVER))
             # Nothing here is worth writing to a disk.
             self._counters.client.config_set("appendonly", "no")
         with _needed():
             self._live = _Pipe(live) if live else None
         self._feeds = feeds
         self._listed: OrderedDict[tuple[str, int], Mapping[str, Fact]] = OrderedDict()
-        self._callers: OrderedDict[str, tuple[float, list[str]]] = OrderedDict()
-        self._calls: deque[tuple[float, str]] = deque()
-        self._trusted: OrderedDict[str, float] = OrderedDict()
+        self._kept = [_Kept(ttl) for ttl in (CALL_TTL_S, DAY_TTL_S, CALLER_TTL_S, TRUST_TTL_S)]
+        self._hour, self._day, self._callers, self._trusted = self._kept
         self._half_life_days = half_life_days
         self._asked: list[Question] = []
 
-    def ask(self, batch: Sequence[Question | Taught]) -> None:
+    def ask(self, batch: Sequence[Question | Taught | Over]) -> None:
         """Send a batch, in the order of time; the server counts and learns while we do other things."""
         self._asked = [one for one in batch if isinstance(one, Question)]
         with _needed():
@@ -109,40 +122,30 @@ class Rehearsal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _commands(self, one: Question | Taught) -> Iterator[tuple[str, ...]]:
-        if isinstance(one, Taught):
-            yield from self._taught(one)
-            return
-        if without_store(one.caller) is not None:
-            return
-        keys, arguments = question(one.caller, one.did, one.call_id, count=one.counts, at=one.at, feeds=None)
-        if one.counts:
-            yield from self._forget(one.at)
-            self._callers[one.caller] = (one.at, keys[1:3])
-            self._callers.move_to_end(one.caller)
-            self._calls.append((one.at, keys[3]))
-        yield self._counters.script(keys, arguments)
-
-    def _taught(self, one: Taught) -> Iterator[tuple[str, ...]]:
+    def _commands(self, one: Question | Taught | Over) -> Iterator[tuple[str, ...]]:
         if not is_key(one.caller):
             return
-        keys, arguments = teaching(one.caller, "", one.lesson, self._half_life_days, one.at)
-        while self._trusted and next(iter(self._trusted.values())) + TRUST_TTL_S <= one.at:
-            yield ("UNLINK", self._trusted.popitem(last=False)[0])
-        self._trusted[keys[0]] = one.at
-        self._trusted.move_to_end(keys[0])
-        yield ("EVALSHA", self._learn, "1", *keys, *arguments)
-
-    def _forget(self, now: float) -> Iterator[tuple[str, ...]]:
-        """Let expire what would have expired by now."""
-        while self._callers and (oldest := next(iter(self._callers.values())))[0] + CALLER_TTL_S <= now:
-            self._callers.popitem(last=False)
-            yield ("UNLINK", *oldest[1])
-        stale = []
-        while self._calls and self._calls[0][0] + CALL_TTL_S <= now:
-            stale.append(self._calls.popleft()[1])
+        stale = [key for kept in self._kept for key in kept.expired(one.at)]
         if stale:
             yield ("UNLINK", *stale)
+        if isinstance(one, Taught):
+            keys, arguments = teaching(one.caller, "", one.lesson, self._half_life_days, one.at)
+            self._trusted.keep(keys, one.at)
+            yield ("EVALSHA", self._learn, "1", *keys, *arguments)
+        elif isinstance(one, Over):
+            keys, arguments = ending(one.caller, one.did, one.call_id, one.manner, one.at)
+            self._callers.keep(keys[:1], one.at)
+            self._hour.keep(keys[1:3], one.at)
+            self._day.keep(keys[3:], one.at)
+            yield ("EVALSHA", self._over, str(len(keys)), *keys, *arguments)
+        else:
+            keys, arguments = question(
+                one.caller, one.did, one.call_id, trunk=one.trunk, count=one.counts, at=one.at, feeds=None
+            )
+            if one.counts:
+                self._callers.keep(keys[1:2], one.at)
+                self._hour.keep((keys[2], keys[3], keys[5], keys[6]), one.at)
+            yield self._counters.script(keys, arguments)
 
     def _look_up(self, questions: Sequence[Question]) -> None:
         """Learn what lists and feeds say of callers who were not met on the same day."""
@@ -151,7 +154,8 @@ class Rehearsal:
         wanted = dict.fromkeys(_listed_on(one) for one in questions if without_store(one.caller) is None)
         fresh = [(caller, day) for caller, day in wanted if (caller, day) not in self._listed]
         asked = [
-            question(caller, "", "", count=False, at=float(day), feeds=self._feeds) for caller, day in fresh
+            question(caller, "", "", trunk="", count=False, at=float(day), feeds=self._feeds)
+            for caller, day in fresh
         ]
         self._live.send([self._live.script(keys, arguments) for keys, arguments in asked])
         while len(self._listed) > _REMEMBERED:
@@ -159,6 +163,23 @@ class Rehearsal:
         for (caller, day), reply in zip(fresh, self._live.receive(), strict=True):
             facts = answer(reply, self._feeds, day)
             self._listed[caller, day] = {name: facts[name] for name in facts if name.startswith(LISTED)}
+
+
+class _Kept:
+    """Keys that expire so long after they were written last."""
+
+    def __init__(self, ttl_s: int) -> None:
+        self._ttl_s = ttl_s
+        self._at: OrderedDict[str, float] = OrderedDict()
+
+    def keep(self, keys: Sequence[str], at: float) -> None:
+        for key in keys:
+            self._at[key] = at
+            self._at.move_to_end(key)
+
+    def expired(self, now: float) -> Iterator[str]:
+        while self._at and next(iter(self._at.values())) + self._ttl_s <= now:
+            yield self._at.popitem(last=False)[0]
 
 
 def _listed_on(one: Question) -> tuple[str, int]:

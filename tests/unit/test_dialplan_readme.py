@@ -20,7 +20,9 @@ PLAN = re.sub(r"^\s*;.*$", "", "\n".join(CONF.values()), flags=re.MULTILINE)
 FROM_ASTERISK = {"Uniqueid", "Channel"}
 OURS = {
     "stage", "SCREENER_DEADLINE_MS", "asked", "CALLERID(num-pres)", "SCREENER_CHALLENGE", "SCREENER_ACTION",
-    "SCREENER_MISSED", "SCREENER_DELAY_MS", "DIALSTATUS", "ANSWEREDTIME", "CDR(disposition)", "HANGUPCAUSE",
+    "SCREENER_MISSED", "SCREENER_DELAY_MS", "DIALSTATUS", "ANSWEREDTIME", "CDR(duration,f)", "CDR(billsec,f)",
+    'IF($["${CHANNEL(hangupsource)}" = "${CHANNEL(name)}"]?caller:)',
+    "CDR(disposition)", "HANGUPCAUSE",
     "SCREENER_NOTICE_AT", "step", "list", "SCREENER_CODE_DEADLINE_MS",
 }  # fmt: skip
 """What no stranger can write, and therefore need not be encoded."""

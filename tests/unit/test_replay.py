@@ -99,7 +99,11 @@ def test_replay__a_sweep__is_counted_up_to_the_moment_of_each_call(run: Command,
     master = cdr.write(tmp_path / "Master.csv", rows[::-1])
     ended = run(master, "--json", tmp_path / "out")
     *changes, summary = map(json.loads, (tmp_path / "out").read_text().splitlines())
-    assert [(one["did"], one["new"]["action"]) for one in changes] == [("1055550104", "voicemail")]
+    assert [(one["did"], one["new"]["action"]) for one in changes] == [
+        ("1055550102", "challenge"),
+        ("1055550103", "voicemail"),
+        ("1055550104", "voicemail"),
+    ]
     rules = {symbol: now for symbol, _, now in summary["summary"]["rules"]}
     assert rules["DID_FANOUT"] == 1
     assert rules["NEW_CALLER"] == 7, "after eight days of silence a caller is new again"
@@ -148,7 +152,7 @@ def test_replay__a_ledger__knows_whom_we_dialled_and_who_passed(site: Path, tmp_
 
 def test_replay__the_time_a_caller_is_remembered__is_that_of_the_script() -> None:
     script = (Path(screener.state.__file__).parent / "observe.lua").read_text()
-    assert re.search(r"local RECORD_TTL_S = (\d+)", script)[1] == str(CALLER_TTL_S)  # type: ignore[index]
+    assert re.search(r"REGULAR_TTL_S = 3, (\d+)", script)[1] == str(CALLER_TTL_S)  # type: ignore[index]
     assert f", {TRUST_TTL_S}\n" in script
     assert f"TTL_S = {TRUST_TTL_S}\n" in LEARN
 

@@ -44,6 +44,15 @@ ORDINARY: Facts = {
     "caller.dids_1h": 1,
     "caller.first_seen_days": 0.0,
     "caller.is_new": True,
+    "caller.sweep_run": 1,
+    "caller.block_new_1h": 1,
+    "caller.live": 1,
+    "caller.gap_cv": 9.0,
+    "caller.unanswered_1d": 0,
+    "caller.short_ring_dids": 0,
+    "caller.answered_n": 0,
+    "caller.abandon_ratio": 0.0,
+    "trunk.rate_ratio": 1.0,
     **NO_DEALINGS,
 }
 STATE = frozenset(fact.name for fact in CATALOGUE if fact.source == "state")

@@ -30,6 +30,16 @@ FIRST: dict[str, Fact] = {
     "caller.dids_1h": 1,
     "caller.first_seen_days": 0.0,
     "caller.is_new": True,
+    "caller.sweep_run": 1,
+    "caller.block_new_1h": 1,
+    "caller.live": 1,
+    "caller.gap_cv": 9.0,
+    "caller.unanswered_1d": 0,
+    "caller.short_rings": 0,
+    "caller.short_ring_dids": 0,
+    "caller.answered_n": 0,
+    "caller.abandon_ratio": 0.0,
+    "trunk.rate_ratio": 1.0,
 }
 
 
@@ -155,7 +165,7 @@ async def test_observe__every_key__expires(state: State, store_url: str) -> None
     await state.observe(CALLER, "100", "1.1")
     async with connected(store_url) as client:
         lifetimes = {str(key): await client.ttl(key) for key in await client.keys("*")}
-    assert sorted(lifetimes.values()) == [3600, 3600, 8 * 86400]
+    assert sorted(lifetimes.values()) == [3600] * 4 + [8 * 86400, 56 * 86400]
     assert all(key.startswith("{screener}:") for key in lifetimes)
 
 

@@ -1,0 +1,299 @@
+"""How a caller dials, as the store sees it: each signal by calls and their ends in a time of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import screener.state
+from screener.state import Learning, Manner, State, manner_of
+from screener.state.learning import OVER, ending
+from tests.valkey import connected
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+CALLER = "+8617712345678"
+NOON = 1_760_011_200.0
+SHORT = Manner(unanswered=True, short_ring=True)
+TALKED = Manner(taken=True)
+LEFT = Manner(unanswered=True, taken=True, abandoned=True)
+
+
+class Line:
+    """Calls of one house; `call` gives the facts of a call, `over` tells how one ended."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.state = url, State(url)
+        self.n = 0
+
+    async def call(
+        self, did: str = "100", at: float | None = NOON, caller: str = CALLER, **more: Any
+    ) -> dict[str, Any]:
+        self.n += 1
+        observed = await self.state.observe(caller, did, more.pop("id", f"call-{self.n}"), at=at, **more)
+        assert observed.missing is None
+        names = ("caller.", "trunk.")
+        return {name[7:]: value for name, value in observed.facts.items() if name.startswith(names[0])} | {
+            name: value for name, value in observed.facts.items() if name.startswith(names[1])
+        }
+
+    async def over(self, id_: str, how: Manner = SHORT, at: float = NOON, did: str = "100") -> int:
+        async with connected(self.url) as client:
+            return int(await client.register_script(OVER)(*ending(CALLER, did, id_, how, at)))
+
+
+@pytest.fixture
+async def line(store_url: str) -> AsyncIterator[Line]:
+    line = Line(store_url)
+    yield line
+    await line.state.close()
+
+
+# ---------------------------------------------------------------- while it rings
+
+
+@pytest.mark.parametrize(
+    ("before", "did", "run"),
+    [
+        (["100", "101", "102"], "103", 4),
+        (["102", "100", "103"], "101", 4),
+        (["100", "102", "104"], "106", 1),
+        (["100", "101", "105"], "106", 2),
+        (["+862062345699"], "+862062345700", 2),
+        (["99"], "100", 1),  # of another length: another plan
+        (["009"], "010", 2),
+        (["0"], "1", 2),
+        (["x1", "x2"], "x3", 1),
+        (["+86206234567890123456"], "+86206234567890123457", 2),
+        (["999999999"], "1000000000", 1),
+    ],
+)
+async def test_sweep__numbers_next_to_each_other__are_one_run(
+    line: Line, before: list[str], did: str, run: int
+) -> None:
+    for one in before:
+        await line.call(one)
+    assert (await line.call(did))["sweep_run"] == run
+
+
+async def test_sweep__an_hour_later__is_forgotten_and_a_long_one_is_bounded(line: Line) -> None:
+    for n in range(140):
+        facts = await line.call(f"{n:03d}", at=NOON + n)
+        assert facts["sweep_run"] == min(n + 1, 128)
+    assert (await line.call("140", at=NOON + 3600 + 139))["sweep_run"] == 2
+
+
+async def test_live__calls_that_are_up__until_their_end_is_told(line: Line) -> None:
+    assert [(await line.call(id=f"{n}"))["live"] for n in range(3)] == [1, 2, 3]
+    assert await line.over("1") == 1
+    assert (await line.call(id="3"))["live"] == 3
+    assert await line.over("1") == 0, "told twice, counted once"
+    assert (await line.call(id="2", count=False))["live"] == 3, "asked again, as for a challenge"
+    assert (await line.call(id="4", count=False))["live"] == 4, "as it would be"
+
+
+async def test_live__end_was_lost__holds_for_an_hour_at_most(line: Line, store_url: str) -> None:
+    await line.call()
+    assert (await line.call(at=NOON + 3599))["live"] == 2
+    assert (await line.call(at=NOON + 3601))["live"] == 2
+    assert (await line.call(at=NOON + 7202))["live"] == 1
+    async with connected(store_url) as client:
+        assert 0 < await client.ttl("{screener}:live:" + CALLER) <= 3600
+
+
+@pytest.mark.parametrize("end_first", [False, True])
+async def test_live__end_overtakes_the_call__is_not_up_and_both_count(line: Line, end_first: bool) -> None:  # noqa: FBT001 - both
+    if end_first:
+        await line.over("1")
+    facts = await line.call(id="1")
+    assert (facts["live"], facts["calls_1d"]) == (1, 1)
+    if not end_first:
+        await line.over("1")
+    facts = await line.call(id="2")
+    assert (facts["live"], facts["calls_1d"], facts["unanswered_1d"]) == (1, 2, 1)
+    assert (facts["short_rings"], facts["short_ring_dids"], facts["is_new"]) == (1, 1, False)
+
+
+async def test_block__new_callers_who_call_once_or_twice__are_counted_within_the_hour(line: Line) -> None:
+    def caller(n: int) -> str:
+        return f"+861771234{n:04d}"
+
+    for n in range(4):
+        assert (await line.call(caller=caller(n), at=NOON + n))["block_new_1h"] == n + 1
+    assert (await line.call(caller="+8617712350001", at=NOON + 5))["block_new_1h"] == 1, "another block"
+    assert (await line.call(caller=caller(0), at=NOON + 5))["block_new_1h"] == 4, "called twice"
+    assert (await line.call(caller=caller(0), at=NOON + 6, count=False))["block_new_1h"] == 3
+    assert (await line.call(caller=caller(0), at=NOON + 6))["block_new_1h"] == 3, (
+        "the third time he is no more"
+    )
+    assert (await line.call(caller=caller(9), at=NOON + 3601.5))["block_new_1h"] == 3, "1 was an hour ago"
+    assert (await line.call(caller=caller(2), at=NOON + 3602.5))["block_new_1h"] == 2, "so was 2"
+
+
+async def test_block__short_codes__are_no_block(line: Line) -> None:
+    assert (await line.call(caller="95588"))["block_new_1h"] == 1
+    assert (await line.call(caller="95599"))["block_new_1h"] == 1
+
+
+@pytest.mark.parametrize(
+    ("times", "cv"),
+    [
+        ([0, 600, 1200, 1800, 2400], 9.0),
+        ([0, 600, 1200, 1800, 2400, 3000], 0.0),
+        ([0, 9000, 9600, 10200, 10800, 11400, 12000], 0.0),  # the last five gaps
+        ([0, 100, 300, 600, 1000, 1500], 0.4714),
+        ([0, 0, 0, 0, 0, 0], 9.0),
+        ([0, 1, 1, 1, 1, 1], 2.0),
+    ],
+)
+async def test_cadence__gaps_between_calls__vary_by_so_much_of_their_mean(
+    line: Line, times: list[float], cv: float
+) -> None:
+    *before, last = times
+    for at in before:
+        await line.call(at=NOON + at)
+    assert (await line.call(at=NOON + last, count=False))["gap_cv"] == pytest.approx(cv, abs=1e-4)
+    assert (await line.call(at=NOON + last))["gap_cv"] == pytest.approx(cv, abs=1e-4)
+
+
+# ---------------------------------------------------------------- how calls end
+
+
+@pytest.mark.parametrize(
+    ("disposition", "lasted_s", "held_s", "by_caller", "manner"),
+    [
+        ("abandoned", 14.9, 0.0, True, SHORT),
+        ("abandoned", 15.0, 0.0, True, Manner(unanswered=True)),
+        ("unanswered", 5.0, 0.0, False, Manner(unanswered=True)),
+        ("abandoned", None, None, True, Manner(unanswered=True)),
+        ("answered", 70.0, 60.0, True, TALKED),
+        ("answered", 12.0, 9.9, True, Manner(taken=True, abandoned=True)),
+        ("answered", 12.0, 9.9, False, TALKED),
+        ("answered", 80.0, 0.0, True, Manner(taken=True, abandoned=True)),
+        ("recorded", 9.0, 8.0, True, LEFT),
+        ("recorded", 60.0, 60.0, True, Manner(unanswered=True, taken=True)),
+        ("abandoned", 4.0, 3.5, True, LEFT),
+    ],
+)
+def test_manner__of_an_end__is_this(
+    disposition: str,
+    lasted_s: float | None,
+    held_s: float | None,
+    by_caller: bool,  # noqa: FBT001 - one row of the table
+    manner: Manner,
+) -> None:
+    assert manner_of(disposition, lasted_s, held_s, by_caller=by_caller) == manner
+
+
+async def test_ends__short_rings_and_unanswered__are_counted_for_a_day(line: Line) -> None:
+    for n in range(4):
+        await line.call(f"{n % 2}", id=f"{n}", at=NOON + n)
+        await line.over(f"{n}", SHORT if n else Manner(unanswered=True), NOON + n, f"{n % 2}")
+    facts = await line.call(at=NOON + 10)
+    assert [facts[name] for name in ("unanswered_1d", "short_rings", "short_ring_dids")] == [4, 3, 2]
+    facts = await line.call(at=NOON + 2 * 86400)
+    assert [facts[name] for name in ("unanswered_1d", "short_rings", "short_ring_dids")] == [0, 0, 0]
+
+
+async def test_ends__answers_that_he_left_at_once__are_a_share_for_a_week(line: Line) -> None:
+    for n, how in enumerate((LEFT, LEFT, TALKED, Manner(unanswered=True))):
+        await line.call(id=f"{n}", at=NOON + n)
+        await line.over(f"{n}", how, NOON + n)
+    facts = await line.call(at=NOON + 10)
+    assert (facts["answered_n"], round(facts["abandon_ratio"], 3)) == (3, 0.667)
+    facts = await line.call(at=NOON + 14 * 86400)
+    assert (facts["answered_n"], facts["abandon_ratio"]) == (0, 0.0)
+
+
+async def test_ends__of_a_caller_whose_record_is_gone__are_kept_all_the_same(
+    line: Line, store_url: str
+) -> None:
+    await line.over("1")
+    async with connected(store_url) as client:
+        lifetimes = {str(key): await client.ttl(key) for key in await client.keys("*")}
+    assert sorted(lifetimes.values()) == [3600, 86400, 8 * 86400]
+    facts = await line.call()
+    assert (facts["is_new"], facts["first_seen_days"], facts["unanswered_1d"]) == (True, 0.0, 1)
+
+
+async def test_learning__end_of_a_call__once_and_nobodys_nowhere(line: Line, store_url: str) -> None:
+    learning = Learning(store_url, 90)
+    await line.call(id="1", at=None)
+    for _ in range(2):
+        await learning.over(CALLER, "100", "1", SHORT)
+    for nobody in ("", "+86 177", "*"):
+        await learning.over(nobody, "100", "2", SHORT)
+    facts = await line.call(at=None)
+    assert (facts["unanswered_1d"], facts["live"]) == (1, 1)
+    async with connected(store_url) as client:
+        assert not [key for key in await client.keys("*") if "call:2" in str(key)]
+    await learning.close()
+
+
+# ---------------------------------------------------------------- memory
+
+
+async def test_record__the_third_call__is_remembered_for_longer(line: Line, store_url: str) -> None:
+    async with connected(store_url) as client:
+        for days in (8, 8, 16, 16):
+            await line.call()
+            assert await client.ttl("{screener}:caller:" + CALLER) == days * 86400
+            assert await client.strlen("{screener}:caller:" + CALLER) == 92
+    assert (await line.call(at=NOON + 15.9 * 86400))["first_seen_days"] == pytest.approx(15.9)
+    assert (await line.call(at=NOON + 32 * 86400))["is_new"] is True
+    assert (await line.call(at=NOON + 40.1 * 86400))["is_new"] is True, "known by one call, for eight days"
+
+
+async def test_clock__two_screeners_whose_own_clocks_differ__count_by_the_servers(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = State(store_url), State(store_url)
+    await one.observe(CALLER, "100", "1")
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    facts = (await other.observe(CALLER, "101", "2")).facts
+    again = (await other.observe(CALLER, "101", "2")).facts
+    names = ("caller.calls_1m", "caller.dids_1h", "caller.sweep_run", "caller.live", "caller.calls_7d")
+    assert [facts[name] for name in names] == [again[name] for name in names] == [2, 2, 2, 2, 2]
+    await one.close()
+    await other.close()
+
+
+def test_scripts__what_both_know__is_the_same() -> None:
+    folder = Path(screener.state.__file__).parent
+    observe, over = ((folder / name).read_text() for name in ("observe.lua", "over.lua"))
+    for shared in ("RECORD_TTL_S", "CALL_TTL_S", "RECORD_BYTES", "COUNT_MAX", "SET_MAX", "DAY_S", "WEEK_S"):
+        assert value(observe, shared) == value(over, shared), shared
+
+
+def value(script: str, name: str) -> str:
+    """The value of a local of a script."""
+    line = next(line for line in script.splitlines() if line.startswith("local ") and name in line)
+    names, values = line.removeprefix("local ").split(" = ")
+    return dict(zip(names.split(", "), values.split(", "), strict=True))[name]
+
+
+# ---------------------------------------------------------------- the trunk
+
+
+async def test_trunk__rate__against_its_own_hour_of_the_week(line: Line) -> None:
+    week, hour = 7 * 86400, 3600
+    start = NOON - NOON % hour + 3500  # the end of an hour, so that it counts nearly alone
+
+    async def busy(calls: int, at: float) -> float:
+        ratio = 0.0
+        for n in range(calls):
+            caller = f"+8613{line.n:09d}"
+            ratio = (await line.call(caller=caller, at=at + n, trunk="PJSIP/carrier"))["trunk.rate_ratio"]
+        return ratio
+
+    for n in range(3):
+        assert await busy(10, start + n * week) == (1.0 if n < 2 else pytest.approx(1.0, abs=0.1))
+    assert await busy(60, start + 3 * week) == pytest.approx(6, abs=0.3), "half an hour is like half of it"
+    assert await busy(5, start + 3 * week + 86400) == pytest.approx(2.5), "nothing is usual there: two are"
+    assert await busy(1, start + 3 * week + 86400) == pytest.approx(3.0)
+    async with connected(line.url) as client:
+        sizes = [await client.strlen(key) for key in await client.keys("*trunk*")]
+    assert sizes == [16 + 4 * 168]
