@@ -44,6 +44,7 @@ local HOUR_S = 3600
 local SET_MAX = 128
 local COUNT_MAX = 65535
 local NO_CADENCE = 9
+local NEW_CALLS = 2
 local FEEDS_FROM = 10
 -- Of a trunk: the hour, calls in it and in the one before, the first hour; then for each hour of the week
 -- (UTC) the mean of its calls, in which the latest week counts a quarter. 688 bytes.
@@ -208,17 +209,11 @@ local function fresh(key, member)
   return score and tonumber(score) >= now - HOUR_S
 end
 
--- Puts a member into a set that holds the last hour; `members` counts it already.
-local function remember(key, score, member, members)
+-- Puts a member into a set that is asked for the last hour; `others` are in it already.
+local function remember(key, score, member, others)
   write('ZADD', key, score, member)
-  write('ZREMRANGEBYSCORE', key, '-inf', '(' .. now - HOUR_S)
-  if members > SET_MAX then write('ZREMRANGEBYRANK', key, 0, -SET_MAX - 1) end
+  if others > 0 then write('ZREMRANGEBYRANK', key, 0, -SET_MAX - 1) end
   write('EXPIRE', key, HOUR_S)
-end
-
--- How many members of the last hour there are with this one.
-local function members_with(key, member)
-  return redis.call('ZCOUNT', key, now - HOUR_S, '+inf') + (fresh(key, member) and 0 or 1)
 end
 
 -- How many of our numbers next to each other he called, the present one among them.
@@ -238,32 +233,32 @@ local function ask_sweep(dids)
 end
 
 local function ask_fanout(known)
-  local dids = members_with(KEYS[3], did)
+  local others = redis.call('ZCOUNT', KEYS[3], now - HOUR_S, '+inf')
+  local dids = others + (others > 0 and fresh(KEYS[3], did) and 0 or 1)
   facts['caller.dids_1h'] = math.min(dids, SET_MAX)
   ask_sweep(dids)
-  if counting and not known then remember(KEYS[3], now, did, dids) end
+  if counting and not known then remember(KEYS[3], now, did, others) end
 end
 
 -- An end that was lost must not hold for ever: a call counts for an hour at most.
 local function ask_live(known, over)
-  local live = redis.call('ZCOUNT', KEYS[6], now - HOUR_S, '+inf')
-  if not over and not (known and fresh(KEYS[6], ARGV[6])) then live = live + 1 end
-  facts['caller.live'] = math.max(1, math.min(live, SET_MAX))
-  if counting and not known and not over then remember(KEYS[6], now, ARGV[6], live) end
+  local others = redis.call('ZCOUNT', KEYS[6], now - HOUR_S, '+inf')
+  local listed = over or (known and fresh(KEYS[6], ARGV[6]))
+  facts['caller.live'] = math.max(1, math.min(others + (listed and 0 or 1), SET_MAX))
+  if counting and not known and not over then remember(KEYS[6], now, ARGV[6], others) end
 end
 
 -- Callers of one block who were first heard within the hour and called once or twice: a dialler that
 -- changes its number after a call or two.
 local function ask_block(record, known)
-  local new = now - record[1] < HOUR_S and record[2] <= 2
+  local new = now - record[1] < HOUR_S and record[2] <= NEW_CALLS
   local others = redis.call('ZCOUNT', KEYS[7], now - HOUR_S, '+inf')
-  local held = fresh(KEYS[7], ARGV[7])
-  local callers = others + ((held and -1 or 0) + (new and 1 or 0))
-  facts['caller.block_new_1h'] = math.min(callers, SET_MAX)
+  local held = others > 0 and record[2] <= NEW_CALLS + 1 and fresh(KEYS[7], ARGV[7])
+  facts['caller.block_new_1h'] = math.min(others + ((held and -1 or 0) + (new and 1 or 0)), SET_MAX)
   if not counting or known then return end
-  if new then
-    remember(KEYS[7], record[1], ARGV[7], callers)
-  elseif held then
+  if new and not held then
+    remember(KEYS[7], record[1], ARGV[7], others)
+  elseif held and not new then
     write('ZREM', KEYS[7], ARGV[7])
   end
 end
@@ -295,8 +290,9 @@ local function ask_trunk(known)
   if #stored == TRUNK_BYTES then at, this, before, since = struct.unpack(TRUNK, stored) end
   if (hour - at) * HOUR_S >= TRUNK_TTL_S then
     if counting then write('UNLINK', KEYS[9]) end
-    at, this, before, since = hour, 0, 0, hour
+    at, this, before, since, stored = hour, 0, 0, hour, ''
   end
+  local turned = hour > at or #stored < TRUNK_BYTES
   if hour > at then
     if counting and not known then file_hours(at, hour, this) end
     this, before, at = 0, hour == at + 1 and this or 0, hour
@@ -311,7 +307,7 @@ local function ask_trunk(known)
   facts['trunk.rate_ratio'] = { double = ratio }
   if counting and not known then
     write('SETRANGE', KEYS[9], 0, struct.pack(TRUNK, at, this, before, since))
-    write('EXPIRE', KEYS[9], TRUNK_TTL_S)
+    if turned then write('EXPIRE', KEYS[9], TRUNK_TTL_S) end
   end
 end
 
