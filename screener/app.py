@@ -130,7 +130,8 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
     housekeeping: dict[str, Callable[[], Coroutine[None, None, None]]] = {}
     url = settings.redis.url
     if not url:
-        server = await stack.enter_async_context(EmbeddedServer(store_directory(settings)))
+        own = EmbeddedServer(store_directory(settings), memory_bytes=settings.redis.memory_bytes)
+        server = await stack.enter_async_context(own)
         url, housekeeping["the embedded store"] = server.url, server.run
     state = State(url, feeds=terms_of(config.feeds))
     stack.push_async_callback(state.close)
@@ -191,6 +192,8 @@ async def _warmed(config: Config, state: State) -> None:
         log.error(
             "the store is out of reach: calls are judged without lists and counters", reason=seen.missing
         )
+    elif risk := await state.memory_risk():
+        log.warning("the store is not set up for what we keep in it", reason=risk)
     sys.setswitchinterval(SWITCH_S)
     gc.freeze()  # what is loaded now stays: collections that walk over it would make callers wait
     log.info("screening", policy=config.policy.hash, rules=len(config.policy.rules))

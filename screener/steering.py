@@ -90,10 +90,9 @@ class Steering:
 
     async def _store(self) -> dict[str, Any]:
         try:
-            await self.state.ping()
+            return {"reachable": True, "reason": "", "risk": await self.state.memory_risk()}
         except StateUnavailable as error:
-            return {"reachable": False, "reason": str(error)}
-        return {"reachable": True, "reason": ""}
+            return {"reachable": False, "reason": str(error), "risk": ""}
 
     def _install(self, config: Config) -> None:
         self.screener.policy = config.policy

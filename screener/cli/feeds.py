@@ -118,7 +118,7 @@ def _with_feeds(loaded: Config, work: Callable[[Refresher], Awaitable[T]]) -> T:
     async def somewhere() -> T:
         async with contextlib.AsyncExitStack() as stack:
             url = settings.redis.url or await stack.enter_async_context(
-                serving(app.store_directory(settings))
+                serving(app.store_directory(settings), memory_bytes=settings.redis.memory_bytes)
             )
             feeds = app.refresher(loaded, url)
             stack.push_async_callback(feeds.store.close)

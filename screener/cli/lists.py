@@ -156,7 +156,7 @@ def _with_lists(site: Path | None, work: Callable[[Lists], Awaitable[T]]) -> T:
     async def somewhere() -> T:
         if settings.redis.url:
             return await on(settings.redis.url)
-        async with serving(app.store_directory(settings)) as url:
+        async with serving(app.store_directory(settings), memory_bytes=settings.redis.memory_bytes) as url:
             return await on(url)
 
     return asyncio.run(somewhere())

@@ -78,7 +78,7 @@ async def _observe(loaded: Config, caller: CallerNumber, did: str) -> Observed:
     if not directory.is_dir():
         why = f"there is none yet in {directory}, so nobody has called before"
         return Observed(never_seen(caller), why)
-    async with serving(directory) as own:
+    async with serving(directory, memory_bytes=loaded.settings.redis.memory_bytes) as own:
         return await _ask(own, loaded, caller.key, did)
 
 

@@ -205,7 +205,7 @@ async def _live(present: Config) -> AsyncIterator[str | None]:
     if present.settings.redis.url or not directory.is_dir():
         yield present.settings.redis.url or None
         return
-    async with serving(directory) as url:
+    async with serving(directory, memory_bytes=present.settings.redis.memory_bytes) as url:
         yield url
 
 

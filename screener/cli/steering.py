@@ -57,6 +57,7 @@ def _parts(answer: dict[str, Any]) -> list[str]:
     return [
         f"Asterisk at {ami['address']}: {since}, {ami['reconnects']} reconnects",
         "store: " + ("reachable" if store["reachable"] else f"NOT reachable, {store['reason']}"),
+        *([f"store: {store['risk']}"] if store["risk"] else []),
         *([f"trust: {lost} lessons lost"] if (lost := store["lost_lessons"]) else []),
         f"ledger: {written}, {ledger['waiting']} rows waiting, {ledger['dropped']} lost",
         f"verdicts: {'; '.join(verdicts) or 'none yet'}",

@@ -75,7 +75,8 @@ def _key(caller: str, loaded: Config) -> str:
 
 async def _on_store(loaded: Config, work: Callable[[str], Awaitable[T]]) -> T:
     """Do the work on the store that the configuration names, starting it if need be."""
-    if loaded.settings.redis.url:
-        return await work(loaded.settings.redis.url)
-    async with serving(app.store_directory(loaded.settings)) as url:
+    settings = loaded.settings
+    if settings.redis.url:
+        return await work(settings.redis.url)
+    async with serving(app.store_directory(settings), memory_bytes=settings.redis.memory_bytes) as url:
         return await work(url)

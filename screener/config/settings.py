@@ -115,6 +115,12 @@ class Redis(Written):
     """Where the store is; an empty URL means the embedded one. The URL may hold a password."""
 
     url: Annotated[OptionalLine, AfterValidator(_redis_url)] = Field(repr=False)
+    memory_mb: Annotated[int, _count(65_536)]
+
+    @property
+    def memory_bytes(self) -> int:
+        """How much the embedded server may hold."""
+        return self.memory_mb << 20
 
 
 class TrunkSettings(Written):

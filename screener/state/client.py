@@ -21,12 +21,13 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from screener.errors import ConfigError, StateUnavailable
 from screener.facts import UNLISTED
+from screener.state.memory import risk_of
 from screener.state.patterns import matching_fields
 from screener.state.trust import known
 from screener.state.weighing import fields_of, weigh
@@ -169,11 +170,18 @@ class State:
             _log.warning("state gave no full answer, calls are judged without what is missing", reason=reason)
         return Observed(facts or {}, reason)
 
-    async def ping(self) -> None:
-        """Raise StateUnavailable, with the reason, unless the store answers within the deadline."""
+    async def memory_risk(self) -> str:
+        """What will go wrong when the store's memory is full, empty if nothing.
+
+        Raises StateUnavailable, with the reason, unless the store answers within the deadline.
+        """
         try:
             async with asyncio.timeout(self._deadline_s):
                 await cast("Awaitable[Any]", self._client.ping())
+                try:
+                    return risk_of(await self._client.info("memory"))
+                except ResponseError:
+                    return ""  # an account without the right to ask
         except (RedisError, *UNREACHABLE) as error:
             raise unavailable(error) from error
 

@@ -4,8 +4,9 @@ One directory belongs to one server: it holds a lock on a file in it for as long
 nothing can start a second one on the same data. It listens on a unix socket only (0600), keeps an
 append-only file, dies with its parent, and is not reached by the terminal's Ctrl-C.
 
-Memory is bounded: when full, the counters nearest to their expiry go first. List entries do not
-expire in the server's sense and are never dropped; when only they are left, new ones are refused.
+Memory is bounded: when full, what is nearest to its expiry goes first: what counts for an hour, then callers
+who called once or twice (8 days), then regulars (16), then whom we trust (180). List entries do not expire
+in the server's sense and are never dropped; when only they are left, new ones are refused.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 STEADY_S = 60.0
 """A server that lived this long has earned the shortest pause again."""
 MEMORY_BYTES = 512 * 1024 * 1024
+"""Of a server that no settings are about, such as that of past calls."""
 
 # Run in the child between fork and the server. The kernel ties the parent-death signal to the thread
 # that forked, and forgets it if the parent is already gone: hence the comparison afterwards.
@@ -221,14 +223,16 @@ class EmbeddedServer:
 
 
 @contextlib.asynccontextmanager
-async def serving(directory: Path, *, wait_s: float = LOCK_WAIT_S) -> AsyncIterator[str]:
+async def serving(
+    directory: Path, *, memory_bytes: int = MEMORY_BYTES, wait_s: float = LOCK_WAIT_S
+) -> AsyncIterator[str]:
     """The URL of the server on this directory for the time of one command.
 
     Uses the server that already serves it (the service is running), else starts one and stops it
     again. Raises StateUnavailable as `EmbeddedServer.start` does, also when a server holds the
     directory but does not answer.
     """
-    server = EmbeddedServer(directory, lock_wait_s=0)
+    server = EmbeddedServer(directory, memory_bytes=memory_bytes, lock_wait_s=0)
     deadline = time.monotonic() + wait_s
     while True:
         try:

@@ -75,7 +75,13 @@ async def memory_per_caller(url: str) -> None:
     for index, number in enumerate(islice(mobiles("139"), CALLERS)):
         await state.observe(f"+86{number}", "+861012345678", f"memory-{index}")
     show("caller, in the first hour", (await used(client) - before) / CALLERS, "bytes")
-    for part, name in (("caller", "for 8 days"), ("dids", "for an hour"), ("call", "for an hour")):
+    for part, name in (
+        ("caller", "for 8 days"),
+        ("dids", "for an hour"),
+        ("call", "for an hour"),
+        ("live", "while it is up"),
+        ("block", "for an hour"),
+    ):
         keys = [key async for key in client.scan_iter(f"{KEYS}{part}:*", count=1000)][:500]
         sizes = [await client.memory_usage(key) or 0 for key in keys]
         show(f"  of it {part}, {name}", sum(sizes) / len(sizes), "bytes")

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import screener.state
-from screener.state import Learning, Manner, State, manner_of
+from screener.state import EmbeddedServer, Learning, Manner, Over, Question, Rehearsal, State, manner_of
 from screener.state.learning import OVER, ending
+from screener.state.memory import risk_of
+from tests.bench.flood import KNOWN, flood
 from tests.valkey import connected
 
 if TYPE_CHECKING:
@@ -297,3 +299,90 @@ async def test_trunk__rate__against_its_own_hour_of_the_week(line: Line) -> None
     async with connected(line.url) as client:
         sizes = [await client.strlen(key) for key in await client.keys("*trunk*")]
     assert sizes == [16 + 4 * 168]
+
+
+# ---------------------------------------------------------------- past calls
+
+
+async def test_rehearsal__past_calls_and_their_ends__give_what_live_ones_gave(
+    line: Line, state_directory: Path
+) -> None:
+    live = []
+    script: list[Question | Over] = []
+    for n, did in enumerate(("100", "101", "103", "102")):
+        at = NOON + 600 * n
+        script.append(Question(CALLER, did, f"{n}", at, counts=True, trunk="PJSIP/a"))
+        script.append(Over(CALLER, did, f"{n}", SHORT if n % 2 else LEFT, at + 9))
+        live.append(await line.call(did, at, id=f"{n}", trunk="PJSIP/a"))
+        await line.over(f"{n}", SHORT if n % 2 else LEFT, at + 9, did)
+    last = NOON + 9000
+    script.append(Question(CALLER, "105", "last", last, counts=True, trunk="PJSIP/a"))
+    live.append(await line.call("105", last, id="last", trunk="PJSIP/a"))
+    async with EmbeddedServer(state_directory) as server:
+        with Rehearsal(server.url, half_life_days=90) as rehearsal:
+            rehearsal.ask(script)
+            past = rehearsal.answers()
+            for day in (20, 200):
+                rehearsal.ask(
+                    [Question("+8613912345678", "1", f"day {day}", NOON + day * 86400, counts=True)]
+                )
+                rehearsal.answers()
+        async with connected(server.url) as client:
+            kept = {str(key).split(":")[1] for key in await client.keys("*")}
+    for then, now in zip(past, live, strict=True):
+        assert {name.removeprefix("caller."): value for name, value in then.items()}.items() >= now.items()
+    assert (live[-1]["short_ring_dids"], live[-1]["unanswered_1d"], live[-1]["answered_n"]) == (2, 4, 2)
+    assert live[3]["sweep_run"] == 4
+    assert kept == {"caller", "dids", "call", "live", "block", "trunk"}, "of the stranger alone"
+
+
+# ---------------------------------------------------------------- a flood
+
+
+async def test_flood__of_strangers_in_little_memory__leaves_lists_regulars_and_trust(
+    state_directory: Path,
+) -> None:
+    async with EmbeddedServer(state_directory, memory_bytes=4 << 20) as server:
+        left = await flood(server.url, 8000)
+        state = State(server.url)
+        assert (await state.observe(CALLER, "100", "last")).missing is None
+        assert await state.memory_risk() == ""
+        await state.close()
+    assert left["evicted keys"] > 10_000
+    assert left["most memory used, MB"] < 4.5
+    assert [left[f"{what} left"] for what in ("list entries", "regulars' histories", "regulars' trust")] == [
+        KNOWN
+    ] * 3
+
+
+@pytest.mark.parametrize(
+    ("policy", "limit", "said"),
+    [
+        ("noeviction", 0, ""),
+        ("allkeys-lru", 0, ""),
+        ("volatile-ttl", 1 << 20, ""),
+        (
+            "allkeys-lfu",
+            1 << 30,
+            "it drops the lists as well (allkeys-lfu): set maxmemory-policy volatile-ttl",
+        ),
+        ("noeviction", 1 << 30, "it forgets nothing when that is full"),
+        ("noeviction", 1 << 20, "it has little memory and forgets nothing"),
+        ("volatile-lru", 1 << 30, "regular callers before strangers (volatile-lru)"),
+    ],
+)
+def test_memory__policy_of_a_foreign_store__is_named_where_it_is_dangerous(
+    policy: str, limit: int, said: str
+) -> None:
+    risk = risk_of({"maxmemory": limit, "maxmemory_policy": policy})
+    assert said in risk
+    assert bool(said) == bool(risk)
+
+
+async def test_memory__dangerous_policy_of_the_store__is_told(state_directory: Path) -> None:
+    async with EmbeddedServer(state_directory) as server, connected(server.url) as client:
+        state = State(server.url)
+        assert await state.memory_risk() == ""
+        await client.config_set("maxmemory-policy", "allkeys-random")
+        assert "drops the lists as well (allkeys-random)" in await state.memory_risk()
+        await state.close()

@@ -334,7 +334,7 @@ async def test_observe__store_never_there__says_why_at_once(state_directory: Pat
     state = State(f"unix://{state_directory}/nobody.sock")
     assert await timed(state, CALLER) < 0.1
     with pytest.raises(StateUnavailable, match=r"redis\.url"):
-        await state.ping()
+        await state.memory_risk()
     await state.close()
 
 
