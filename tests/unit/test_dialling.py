@@ -112,8 +112,7 @@ async def test_live__end_overtakes_the_call__is_not_up_and_both_count(line: Line
         await line.over("1")
     facts = await line.call(id="1")
     assert (facts["live"], facts["calls_1d"]) == (1, 1)
-    if not end_first:
-        await line.over("1")
+    assert await line.over("1") == (0 if end_first else 1), "an end that comes twice"
     facts = await line.call(id="2")
     assert (facts["live"], facts["calls_1d"], facts["unanswered_1d"]) == (1, 2, 1)
     assert (facts["short_rings"], facts["short_ring_dids"], facts["is_new"]) == (1, 1, False)
@@ -131,6 +130,7 @@ async def test_block__new_callers_who_call_once_or_twice__are_counted_within_the
     assert (await line.call(caller=caller(0), at=NOON + 6))["block_new_1h"] == 3, (
         "the third time he is no more"
     )
+    assert (await line.call(caller=caller(8), at=NOON + 7, count=False))["block_new_1h"] == 4, "1, 2, 3, 8"
     assert (await line.call(caller=caller(9), at=NOON + 3601.5))["block_new_1h"] == 3, "1 was an hour ago"
     assert (await line.call(caller=caller(2), at=NOON + 3602.5))["block_new_1h"] == 2, "so was 2"
 
