@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from screener import config
 from tests.demo.line import End
 from tests.pbx import sound
+from tests.pbx.house import KEYS
 
 if TYPE_CHECKING:
     from tests.demo.scene import Play, Scene
@@ -66,9 +67,9 @@ async def sweep(scene: Scene) -> None:
 
 
 async def person(scene: Scene) -> None:
-    """A person who withholds his number presses the key he is told, and rings."""
+    """A person who withholds his number presses the keys he is told, and rings."""
     async with scene.withheld(to="103", should=End.PASSED) as call:
-        call.presses(await call.is_told_a_key())
+        await call.obeys()
         await call.converses()
 
 
@@ -80,9 +81,9 @@ async def blocked(scene: Scene) -> None:
 
 
 async def impossible_number(scene: Scene) -> None:
-    """A caller ID that cannot exist: challenged, guesses the key twice, is recorded."""
+    """A caller ID that cannot exist: challenged, guesses the keys twice, is recorded."""
     async with scene.call(IMPOSSIBLE, to="105", should=End.FAILED) as call:
-        for _ in range(2):
+        for _ in range(2 * KEYS):
             told = await call.is_told_a_key()
             call.presses(str((int(told) + 1) % 10))
         await call.leaves(offer())
@@ -143,7 +144,7 @@ async def _lists_are_gone_and_back(scene: Scene) -> None:
 
 async def _numbers_are_still_judged(scene: Scene) -> None:
     async with scene.call(IMPOSSIBLE, to="402", should=End.PASSED) as call:
-        call.presses(await call.is_told_a_key())
+        await call.obeys()
         await call.converses()
     call.check(call.question.get("missing"), "it was judged with Valkey, which should have been dead")
 

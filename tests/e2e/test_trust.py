@@ -60,7 +60,7 @@ async def dials(house: House, number: str) -> Dialog:
 async def test_friend__with_a_prefix_that_is_challenged__is_challenged_once_and_rings_the_next_time() -> None:
     async with House.open(PREFIX_RULE, trust=TRUST, log=TALKATIVE) as house:
         first = await house.call(COLLECTOR)
-        first.press(await house.hears_key(first))
+        await house.obeys(first)
         await house.answered(within=10)
         await first.say(sound.tone(2.5))
         first.hangup()
