@@ -117,7 +117,7 @@ class Screener:
         try:
             caller = number.parse(call.number, self.place.region_of(call.trunk), call.presentation)
             observed = await self.state.observe(
-                caller.key, call.did, call.id, count=call.stage is Stage.SETUP
+                caller.key, call.did, call.id, trunk=call.trunk, count=call.stage is Stage.SETUP
             )
             clock.lap("state_ms")
             facts = facts_of(call, caller, observed.facts, self.place)
@@ -143,6 +143,7 @@ class Screener:
             missing=[observed.missing] if observed.missing else [],
             reached=reached,
         )
+        await self._learn_challenge(call, caller.key, call.trunk)
 
     async def conclude(self, ending: Ending) -> None:
         """File how a call ended, and its recordings once Asterisk has closed them."""
@@ -159,7 +160,9 @@ class Screener:
 
     async def _learn(self, ending: Ending) -> None:
         """Learn what the call says of its caller; a withheld number teaches nothing."""
-        caller = number.parse(ending.number, self.place.region_of(endpoint(ending.channel))).key
+        trunk = endpoint(ending.channel)
+        caller = number.parse(ending.number, self.place.region_of(trunk)).key
+        await self._learn_challenge(ending, caller, trunk)
         lesson = trust.of_call(
             answered=ending.disposition == "answered",
             talk_s=ending.talk_s,
@@ -169,6 +172,10 @@ class Screener:
         await self.learning.learn(caller, f"end-{ending.id}", lesson)
         if ending.voicemail and caller:
             await self.mailboxes.remember(ending.id, caller, ending.voicemail, ending.at)
+
+    async def _learn_challenge(self, told: Call | Ending, caller: str, trunk: str) -> None:
+        """Learn at once what he made of a challenge, while he may try again; at the end of one he gave up."""
+        await self.learning.learn(caller, f"challenge-{told.id}", trust.of_challenge(told.challenge), trunk)
 
     async def note_dialled(self, dialled: Dialled) -> None:
         """File a call of ours, and trust whom we called."""

@@ -61,7 +61,7 @@ def explain(
         "explain", f"{trunk}-0", stage, moment, number=caller, name=name, did=did, challenge=challenge
     )
     parsed = number.parse(caller, place.region_of(call.trunk))
-    observed = asyncio.run(_observe(loaded, parsed, did))
+    observed = asyncio.run(_observe(loaded, parsed, did, call.trunk))
     known = facts_of(call, parsed, observed.facts, place)
     shown = taken_apart(loaded.policy.judge(known), loaded.policy, known)
     if as_json:
@@ -70,22 +70,22 @@ def explain(
         _show_sum(parsed.shown, shown, observed.missing)
 
 
-async def _observe(loaded: Config, caller: CallerNumber, did: str) -> Observed:
+async def _observe(loaded: Config, caller: CallerNumber, did: str, trunk: str) -> Observed:
     url = loaded.settings.redis.url
     if url:
-        return await _ask(url, loaded, caller.key, did)
+        return await _ask(url, loaded, caller.key, did, trunk)
     directory = app.store_directory(loaded.settings)
     if not directory.is_dir():
         why = f"there is none yet in {directory}, so nobody has called before"
         return Observed(never_seen(caller), why)
     async with serving(directory) as own:
-        return await _ask(own, loaded, caller.key, did)
+        return await _ask(own, loaded, caller.key, did, trunk)
 
 
-async def _ask(url: str, loaded: Config, key: str, did: str) -> Observed:
+async def _ask(url: str, loaded: Config, key: str, did: str, trunk: str) -> Observed:
     state = State(url, feeds=terms_of(loaded.feeds))
     try:
-        return await state.observe(key, did, "explain", count=False)
+        return await state.observe(key, did, "explain", trunk=trunk, count=False)
     finally:
         await state.close()
 

@@ -9,7 +9,7 @@ import typer
 
 from screener import app, number
 from screener.cli.common import AsJson, Site, load, show, show_json
-from screener.facts import BY_NAME, NO_DEALINGS
+from screener.facts import BY_NAME, NO_CHALLENGES, NO_DEALINGS
 from screener.state import Learning, State, serving
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def show_one(caller: Caller, site: Site = None, as_json: AsJson = False) -> None
             await state.close()
         if observed.missing:
             show(f"not all is known: {observed.missing}")
-        return {name: observed.facts[name] for name in NO_DEALINGS if name in observed.facts}
+        shown = (*NO_DEALINGS, *NO_CHALLENGES)
+        return {name: observed.facts[name] for name in shown if name in observed.facts}
 
     known = asyncio.run(_on_store(loaded, ask))
     if as_json:

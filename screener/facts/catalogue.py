@@ -114,6 +114,22 @@ CATALOGUE: Final[tuple[Fact, ...]] = (
         "state",
         "share of good calls at least (Wilson, z 1.96), 0 if unknown",
     ),
+    Fact(
+        "caller.challenge_passed_days",
+        "double",
+        "days",
+        "state",
+        "since he passed the challenge; 9999 if never",
+    ),
+    Fact("caller.challenges_failed_1d", "int", "calls", "state", "challenges failed within 24 hours"),
+    Fact(
+        "trunk.challenges_failed_1h",
+        "int",
+        "calls",
+        "state",
+        "challenges failed within an hour by callers without a number, on this trunk",
+    ),
+    Fact("house.expecting_code", "bool", "", "state", "one of us awaits a call with a code, by star code"),
 )
 """Every fact there is, in the order in which people are shown them."""
 
@@ -134,6 +150,15 @@ NO_DEALINGS: Final[Mapping[str, FactValue]] = {
 }
 """Of a caller who never had to do with us: known to be nothing, so that no rule is skipped for him."""
 
+NO_CHALLENGES: Final[Mapping[str, FactValue]] = {
+    "caller.challenge_passed_days": NEVER_DAYS,
+    "caller.challenges_failed_1d": 0,
+}
+"""Of a caller whom nobody has challenged."""
+
+QUIET: Final[Mapping[str, FactValue]] = {"trunk.challenges_failed_1h": 0, "house.expecting_code": False}
+"""What the store says of trunk and house when nothing is going on."""
+
 UNLISTED: Final[Mapping[str, FactValue]] = {
     "list.allow": False,
     "list.block": False,
@@ -146,6 +171,7 @@ UNLISTED: Final[Mapping[str, FactValue]] = {
     "feed.weight": 0.0,
     "feed.max_votes": 0,
     **NO_DEALINGS,
+    **NO_CHALLENGES,
 }
 """What the store says of a caller whom no list and no feed names, and who never had to do with us."""
 
@@ -162,4 +188,4 @@ _FIRST_CALL: Final[Mapping[str, FactValue]] = {
 
 def never_seen(caller: CallerNumber) -> dict[str, FactValue]:
     """What an empty store says of this caller's first call; one without a number has no counters."""
-    return {**UNLISTED, **(_FIRST_CALL if caller.key else {})}
+    return {**UNLISTED, **QUIET, **(_FIRST_CALL if caller.key else {})}

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 class PastCall:
     """One question of a past call, and what became of the call.
 
-    `answered`: a person of ours took it, and talked for `talk_s`; `passed`: the challenge. `unknown`
-    names facts that this source cannot tell, although they could be computed from the empty fields of
-    `call`. `facts` and `verdict` are those of the ledger, None where it was not asked; `blind`: the store
+    `answered`: a person of ours took it, and talked for `talk_s`; `challenge`: "passed", "failed" or empty.
+    `unknown` names facts that this source cannot tell, although they could be computed from the empty fields
+    of `call`. `facts` and `verdict` are those of the ledger, None where it was not asked; `blind`: the store
     did not answer then.
     """
 
@@ -31,7 +31,7 @@ class PastCall:
     facts: Mapping[str, FactValue] | None = None
     verdict: Mapping[str, Any] | None = None
     blind: bool = False
-    passed: bool = False
+    challenge: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class LedgerFile:
         talk_s = end.get("talk_s")
         answered = end.get("disposition") == "answered"
         became = (answered, talk_s if answered and type(talk_s) is int else 0)
-        passed = end.get("challenge") == "passed"
+        challenge = str(end.get("challenge", ""))
         asked = [row for row in rows if row.kind in set(Stage)]
         for row in asked:
             texts, facts, verdict = (row.body.get(name) for name in ("call", "facts", "verdict"))
@@ -62,7 +62,7 @@ class LedgerFile:
                 self.skipped["damaged or foreign rows"] += 1
                 continue
             call, blind = _call(row, Stage(row.kind), texts), bool(row.body.get("missing"))
-            yield PastCall(call, *became, facts=facts, verdict=verdict, blind=blind, passed=passed)
+            yield PastCall(call, *became, facts=facts, verdict=verdict, blind=blind, challenge=challenge)
         if not asked and end.get("missed"):
             yield PastCall(_call(rows[0], Stage.SETUP, end), *became, unknown=UNKNOWN)
         elif not asked:

@@ -106,7 +106,7 @@ class _Asked:
                 sent += self._learned_by(at)
                 sent.append(Question(caller.key, call.did, call.id, at, call.stage is Stage.SETUP))
                 batch.append((past, caller))
-            if call.stage is Stage.SETUP and (past.answered or past.passed):
+            if call.stage is Stage.SETUP and (past.answered or past.challenge):
                 self._heed_call(past, caller)
             if len(batch) == BATCH:
                 break
@@ -119,11 +119,13 @@ class _Asked:
         self._keep(called, lesson, dial.at.timestamp())
 
     def _heed_call(self, past: PastCall, caller: CallerNumber) -> None:
+        passed = past.challenge == "passed"
         lesson = trust.of_call(
-            answered=past.answered, talk_s=past.talk_s, passed=past.passed, long_call_s=self._long_call_s
+            answered=past.answered, talk_s=past.talk_s, passed=passed, long_call_s=self._long_call_s
         )
-        if lesson:
-            self._keep(caller, lesson, past.call.at.timestamp() + past.talk_s)
+        for one in (trust.of_challenge(past.challenge), lesson):
+            if one:
+                self._keep(caller, one, past.call.at.timestamp() + past.talk_s)
 
     def _keep(self, caller: CallerNumber, lesson: Lesson, at: float) -> None:
         if caller.key:

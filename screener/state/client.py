@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from screener.state.weighing import Terms
 
 Fact: TypeAlias = str | int | float | bool
+Question: TypeAlias = tuple[list[str], list[str]]
+"""The keys and the arguments of a script."""
 
 KEYS = "{screener}:"
 """Before every key; the braces keep them on one node of a cluster, where one script may use them all."""
@@ -45,6 +47,10 @@ LISTS_KEY = KEYS + "lists"
 LISTS_CHANGES_KEY = KEYS + "lists:changes"
 FEED_KEY = KEYS + "feed:"
 TRUST_KEY = KEYS + "trust:"
+CHALLENGES_KEY = KEYS + "challenges:"
+GUESSES_KEY = KEYS + "guesses:"
+"""Of callers without a number, by trunk."""
+EXPECTING_KEY = KEYS + "expecting"
 DEADLINE_S = 0.2
 PAUSE_S = 1.0
 """How long the store is left alone after it did not answer."""
@@ -94,33 +100,46 @@ class State:
         self._failure = ""
         self._log_at = 0.0
 
-    async def observe(
-        self, caller: str | None, did: str, call_id: str, *, count: bool = True, at: float | None = None
+    async def observe(  # noqa: PLR0913 - all that the store is asked for
+        self,
+        caller: str | None,
+        did: str,
+        call_id: str,
+        *,
+        trunk: str = "",
+        count: bool = True,
+        at: float | None = None,
     ) -> Observed:
         """Count this call and say what is known of its caller: lists, feeds, trust, attempts, first seen.
 
         `caller` is `CallerNumber.key`: E.164, or the bare digits of a short code; None or empty if
-        there is none, which has no counters. A call id is counted once within an hour, so a repeated
-        event changes nothing; with `count=False` nothing is written, and the facts are what counting
-        would give. `at` (Unix time) replaces the server's clock, for simulations.
+        there is none, which has no counters: then only what is known of `trunk` and house is asked. A
+        call id is counted once within an hour, so a repeated event changes nothing; with `count=False`
+        nothing is written, and the facts are what counting would give. `at` (Unix time) replaces the
+        server's clock, for simulations.
 
         Never raises. A store that is down, hung or slow gives no facts, within the deadline; during
         the pause after a failure at once. A store that refuses writes still gives the list entries.
         """
         key = caller or ""
-        if (known := without_store(key)) is not None:
+        if key and (known := without_store(key)) is not None:
             return known
         # In turns, each with its own deadline: the queue of a flood of calls is not the store's fault, and
         # must not make it look dead, or who calls behind three hundred others passes the block list.
         async with self._turns:
-            return await self._in_turn(key, did, call_id, count=count, at=at)
+            feeds = self.feeds if key else ()
+            asked = question(key, did, call_id, trunk=trunk, count=count, at=at, feeds=feeds)
+            observed = await self._in_turn(asked, feeds, at)
+        # Of a caller without a number no list and no counter knows anything, with or without a store.
+        return observed if key else Observed({**UNLISTED, **observed.facts}, observed.missing)
 
-    async def _in_turn(self, key: str, did: str, call_id: str, *, count: bool, at: float | None) -> Observed:
+    async def _in_turn(self, asked: Question, feeds: Sequence[Terms], at: float | None) -> Observed:
         if self._left_alone():
             return Observed(missing=self._failure)
         try:
             async with asyncio.timeout(self._deadline_s):
-                facts = await self._ask(key, did, call_id, count=count, at=at)
+                reply = cast("dict[str, Any]", await self._observe(*asked))
+            facts = answer(reply, feeds, time.time() if at is None else at)
         except UNREACHABLE as error:
             self._retry_at = time.monotonic() + self._pause_s
             return self._failed(error)
@@ -141,14 +160,6 @@ class State:
         # This call asks whether the store is back; those that come meanwhile do not wait for it.
         self._retry_at = now + max(self._pause_s, self._deadline_s)
         return False
-
-    async def _ask(
-        self, caller: str, did: str, call_id: str, *, count: bool, at: float | None
-    ) -> dict[str, Fact]:
-        feeds = self.feeds
-        keys, arguments = question(caller, did, call_id, count=count, at=at, feeds=feeds)
-        reply = await self._observe(keys, arguments)
-        return answer(cast("dict[str, Any]", reply), feeds, time.time() if at is None else at)
 
     def _failed(self, error: Exception | str, facts: Mapping[str, Fact] | None = None) -> Observed:
         reason = describe(error)
@@ -187,15 +198,23 @@ def is_key(caller: str) -> bool:
 
 
 def question(  # noqa: PLR0913 - all that the script asks for
-    caller: str, did: str, call_id: str, *, count: bool, at: float | None, feeds: Sequence[Terms] | None
-) -> tuple[list[str], list[str]]:
+    caller: str,
+    did: str,
+    call_id: str,
+    *,
+    trunk: str = "",
+    count: bool,
+    at: float | None,
+    feeds: Sequence[Terms] | None,
+) -> Question:
     """The keys and arguments of `observe.lua`, as `State.observe`; no `feeds`: nor lists."""
     keys = [LISTS_KEY, f"{KEYS}caller:{caller}", f"{KEYS}dids:{caller}", f"{KEYS}call:{key_part(call_id)}"]
-    keys += [TRUST_KEY + caller, *(FEED_KEY + feed.name for feed in feeds or ())]
+    keys += [TRUST_KEY + caller, CHALLENGES_KEY + caller, GUESSES_KEY + key_part(trunk), EXPECTING_KEY]
+    keys += [FEED_KEY + feed.name for feed in feeds or ()]
     now = "" if at is None else repr(at)
     arguments = [key_part(did), "1" if count else "", now]
-    arguments.append("" if feeds is None else " ".join(matching_fields(caller)))
-    arguments.append(" ".join(fields_of(caller)) if feeds else "")
+    arguments.append(" ".join(matching_fields(caller)) if caller and feeds is not None else "")
+    arguments += [" ".join(fields_of(caller)) if feeds else "", caller]
     return keys, arguments
 
 

@@ -17,6 +17,8 @@ import structlog
 from redis.exceptions import RedisError
 
 from screener.state.client import (
+    CHALLENGES_KEY,
+    GUESSES_KEY,
     KEYS,
     LOG_PAUSE_S,
     TRUST_KEY,
@@ -27,6 +29,7 @@ from screener.state.client import (
     open_client,
     unavailable,
 )
+from screener.state.trust import FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
@@ -66,14 +69,15 @@ class Learning:
         self._messages_key = f"{KEYS}voicemail:{key_part(platform.node() or 'here')}"
         self._log_at = 0.0
 
-    async def learn(self, caller: str, event: str, lesson: Lesson | None) -> None:
+    async def learn(self, caller: str, event: str, lesson: Lesson | None, trunk: str = "") -> None:
         """Learn a lesson about a caller (`CallerNumber.key`), once for each event. Never raises.
 
-        No lesson, or nobody to learn it about: nothing happens. Where the store does not answer it is lost.
+        No lesson, or nobody to learn it about: nothing happens, but that challenges failed by callers without
+        a number are counted for their trunk. Where the store does not answer the lesson is lost.
         """
-        if lesson is None or not is_key(caller):
+        if lesson is None or not (is_key(caller) or (not caller and lesson.challenge == FAILED)):
             return
-        keys, arguments = teaching(caller, event, lesson, self._half_life_days)
+        keys, arguments = teaching(caller, event, lesson, self._half_life_days, trunk=trunk)
         with self._lossy():
             await self._script(keys, arguments)
             _log.debug("learned", caller=caller, from_event=event)
@@ -81,7 +85,7 @@ class Learning:
     async def forget(self, caller: str) -> bool:
         """Forget all of a caller; whether there was anything. Raises StateUnavailable."""
         with _needed():
-            return bool(await self._client.unlink(TRUST_KEY + caller))
+            return bool(await self._client.unlink(TRUST_KEY + caller, CHALLENGES_KEY + caller))
 
     async def remember(self, message: Message) -> None:
         """Keep a message in mind until its fate is known; beyond a bound it is lost. Never raises."""
@@ -125,17 +129,17 @@ class Learning:
                 _log.warning("what a call taught is lost", reason=describe(error), lost=self.lost)
 
 
-def teaching(
-    caller: str, event: str, lesson: Lesson, half_life_days: int, at: float | None = None
+def teaching(  # noqa: PLR0913 - all that the script takes
+    caller: str, event: str, lesson: Lesson, half_life_days: int, at: float | None = None, *, trunk: str = ""
 ) -> tuple[list[str], list[str]]:
     """The keys and arguments of `learn.lua`; no `event`: it cannot come twice."""
-    keys = [TRUST_KEY + caller]
+    keys = [TRUST_KEY + caller, CHALLENGES_KEY + caller if caller else GUESSES_KEY + key_part(trunk)]
     if event:
         keys.append(f"{KEYS}taught:{key_part(event)}")
     now = "" if at is None else repr(at)
     return keys, [
         now, str(half_life_days), repr(lesson.good), repr(lesson.up_to), repr(lesson.bad),
-        str(lesson.talk_s), "1" if lesson.dialled else "",
+        str(lesson.talk_s), "1" if lesson.dialled else "", lesson.challenge, "86400" if caller else "3600",
     ]  # fmt: skip
 
 

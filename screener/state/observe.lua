@@ -1,11 +1,13 @@
 -- What the store knows of one caller, learned and asked in one round trip.
 --
 -- KEYS 1 the lists (hash)   2 the caller's record   3 the DIDs he called (sorted set)   4 this call
---      5 what he taught us (`learn.lua`)   6… the feeds (hashes)
+--      5 what he taught us (`learn.lua`)   6 his challenges (`learn.lua`)   7 those of callers without a
+--      number on this trunk   8 whether a code is expected   9… the feeds (hashes)
 -- ARGV 1 the DID   2 '1' to count the call, '' to look only   3 Unix time instead of the server's, or ''
 --      4 the fields of the lists that could match, the winner first, with spaces between (many small
 --        arguments cost the client more than the whole script)
---      5 the fields of the feeds that could match, the longest first
+--      5 the fields of the feeds that could match, the longest first   6 '' for a caller without a number:
+--        nothing is counted
 --
 -- Answers with a map of facts in their own types (RESP3). A call is counted once, however often it
 -- is asked about; looking only gives what counting would give. Where the server refuses to write
@@ -26,6 +28,8 @@ local RECORD_BYTES = 8 + 8 * #WINDOWS
 local RECORD_TTL_S = 691200
 -- As in learn.lua.
 local TRUST, TRUST_BYTES, TRUST_TTL_S = '<I4I4I2fff', 22, 15552000
+local CHALLENGES, CHALLENGES_BYTES = '<I4I4I2I2', 12
+local FIRST_FEED = 9
 local CALL_TTL_S = 3600
 local FANOUT_S = 3600
 local FANOUT_MAX = 128
@@ -82,10 +86,10 @@ end
 local function ask_feeds()
   local found, fields = {}, { '@' }
   for field in string.gmatch(ARGV[5] or '', '%S+') do fields[#fields + 1] = field end
-  for key = 6, #KEYS do
+  for key = FIRST_FEED, #KEYS do
     local values = redis.call('HMGET', KEYS[key], unpack(fields))
     if values[1] then
-      local entry = { key - 6, values[1], '', '' }
+      local entry = { key - FIRST_FEED, values[1], '', '' }
       for i = #fields, 2, -1 do
         if values[i] then entry[3], entry[4] = fields[i], values[i] end
       end
@@ -102,6 +106,34 @@ local function ask_trust()
   local at, dialled_at, half_life, good, bad, talk = struct.unpack(TRUST, stored)
   if now - at >= TRUST_TTL_S then return end
   facts['trust'] = { at, dialled_at, half_life, { double = good }, { double = bad }, { double = talk } }
+end
+
+-- Of challenges: when one was passed, and how many were failed within the window (two buckets, as below).
+local function ask_challenges(key, window_s)
+  local stored = redis.call('GET', key)
+  if not stored or #stored ~= CHALLENGES_BYTES then return 0, 0 end
+  local passed_at, at, failed, before = struct.unpack(CHALLENGES, stored)
+  local bucket = math.floor(now / window_s)
+  if bucket ~= at then
+    before = bucket == at + 1 and failed or 0
+    failed = 0
+  end
+  return passed_at, math.floor(failed + before * (1 - (now % window_s) / window_s) + 0.5)
+end
+
+local function ask_reactions()
+  local passed_at, failed = ask_challenges(KEYS[6], 86400)
+  -- What lies ahead of the clock is nonsense.
+  local days = passed_at > 0 and passed_at <= now + 60 and math.max(0, now - passed_at) / 86400 or 9999
+  facts['caller.challenge_passed_days'] = { double = days }
+  facts['caller.challenges_failed_1d'] = failed
+  passed_at, failed = ask_challenges(KEYS[7], 3600)
+  facts['trunk.challenges_failed_1h'] = failed
+end
+
+local function ask_house()
+  local until_s = tonumber(redis.call('GET', KEYS[8]) or nil)
+  facts['house.expecting_code'] = until_s ~= nil and until_s > now
 end
 
 local function ask_record(known)
@@ -153,6 +185,9 @@ end
 ask_lists()
 ask_feeds()
 ask_trust()
+ask_reactions()
+ask_house()
+if ARGV[6] == '' then return { map = facts } end
 local lists_only = {}
 for name, value in pairs(facts) do lists_only[name] = value end
 

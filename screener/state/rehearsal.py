@@ -131,7 +131,7 @@ class Rehearsal:
             yield ("UNLINK", self._trusted.popitem(last=False)[0])
         self._trusted[keys[0]] = one.at
         self._trusted.move_to_end(keys[0])
-        yield ("EVALSHA", self._learn, "1", *keys, *arguments)
+        yield ("EVALSHA", self._learn, str(len(keys)), *keys, *arguments)
 
     def _forget(self, now: float) -> Iterator[tuple[str, ...]]:
         """Let expire what would have expired by now."""

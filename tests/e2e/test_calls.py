@@ -6,14 +6,25 @@ import asyncio
 import hashlib
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.pbx import sound
 from tests.pbx.house import FRIEND, STRANGER, House
 
+if TYPE_CHECKING:
+    from screener.ledger import CallRecord
+
+IMPOSSIBLE = "+99912345"
+"""A caller ID that cannot exist: challenged at every call."""
 SLOW_S = 1.5
 """What a person takes to find a key, from the beginning of its name on."""
 THROUGH_S = 10.0
 """From the answer to our telephone's ringing, for a person who finds his keys."""
+
+
+async def asked(house: House) -> CallRecord:
+    """The call, once its challenge has been judged."""
+    return await house.service.record(lambda one: any(row.kind == "challenge" for row in one.rows))
 
 
 def sha256(path: str) -> str:
@@ -68,6 +79,43 @@ async def test_call__withheld_person__passes_the_challenge_and_rings() -> None:
         assert record.verdict["action"] == "allow"
         assert record.end["challenge"] == "passed"
         assert record.disposition == "answered"
+
+
+async def test_challenge__passed_with_a_number__the_next_call_rings_at_once_and_the_ledger_says_why() -> None:
+    async with House.open(log={"format": "json", "level": "debug"}) as house:
+        first = await house.call(IMPOSSIBLE)
+        await house.obeys(first)
+        await house.answered(within=10)
+        await house.service.logged("learned", from_event=f"challenge-{(await asked(house)).call_id}")
+        first.hangup()
+        await house.ended(number=IMPOSSIBLE)
+        second = await house.call(IMPOSSIBLE)
+        await house.answered()
+        second.hangup()
+        record = await house.service.record(lambda one: one.end and not one.end["challenge"])
+        scores = {hit["symbol"]: hit["score"] for hit in record.setup["hits"]}
+        assert (scores["INVALID_NUMBER"], scores["CHALLENGE_PASS"], record.setup["action"]) == (
+            4,
+            -4,
+            "allow",
+        )
+
+
+async def test_challenge__wrong_keys_and_hung_up_twice__the_third_call_is_recorded_unasked() -> None:
+    async with House.open(log={"format": "json", "level": "debug"}) as house:
+        for _ in range(2):
+            call = await house.call(IMPOSSIBLE)
+            await house.obeys(call, instead="*")
+            await house.hears(call, "again")
+            call.hangup()
+            record = await house.ended(disposition="abandoned", number=IMPOSSIBLE)
+            await house.service.logged("learned", from_event=f"challenge-{record.call_id}")
+        call = await house.call(IMPOSSIBLE)
+        await house.hears(call, "notice")
+        call.hangup()
+        record = await house.ended(action="voicemail")
+        assert "CHALLENGES_FAILED" in {hit["symbol"] for hit in record.setup["hits"]}
+        assert house.silent
 
 
 async def test_challenge__second_key_wrong__new_keys_are_named_and_count() -> None:

@@ -178,6 +178,10 @@ OBSERVED: dict[str, FactValue] = {
     "caller.good_calls": 1.5,
     "caller.bad_calls": 0.5,
     "caller.trust": 0.25,
+    "caller.challenge_passed_days": 7.5,
+    "caller.challenges_failed_1d": 2,
+    "trunk.challenges_failed_1h": 3,
+    "house.expecting_code": True,
 }
 
 

@@ -140,7 +140,7 @@ def test_replay__a_ledger__knows_whom_we_dialled_and_who_passed(site: Path, tmp_
         writer.append(Row("9.8", "dialled", at, {"number": 7, "channel": None, "talk_s": "x"}))
     call, dialled, odd = LedgerFile(path).calls(None)
     assert isinstance(call, PastCall)
-    assert (call.answered, call.talk_s, call.passed) == (True, 90, True)
+    assert (call.answered, call.talk_s, call.challenge) == (True, 90, "passed")
     assert dialled == PastDial("02161230000", "PJSIP/201", at, answered=True, talk_s=70)
     assert odd == PastDial("", "", at, answered=False, talk_s=0)
     assert [one.call_id for one in ledger.calls(path)] == ["0.1"], "a call of ours is no call from outside"

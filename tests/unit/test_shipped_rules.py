@@ -8,7 +8,7 @@ import pytest
 
 from screener.call import Stage
 from screener.config import load
-from screener.facts import CATALOGUE, NO_DEALINGS, FactValue
+from screener.facts import CATALOGUE, NO_CHALLENGES, NO_DEALINGS, QUIET, FactValue
 from screener.verdict import Action
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ ORDINARY: Facts = {
     "caller.first_seen_days": 0.0,
     "caller.is_new": True,
     **NO_DEALINGS,
+    **NO_CHALLENGES,
+    **QUIET,
 }
 STATE = frozenset(fact.name for fact in CATALOGUE if fact.source == "state")
 KNOWN: Facts = {"caller.good_calls": 1.0, "caller.talk_s_total": 70, "caller.trust": 0.2}
