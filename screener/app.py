@@ -158,7 +158,7 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
     steering = Steering(
         config, ami=ami, state=state, ledger=written, screener=screener, feeds=feeds, hangup=hangup, clock=now
     )
-    codes = Codes(ami, lists, ledger_path(settings), settings.place, clock=now)
+    codes = Codes(ami, lists, learning, ledger_path(settings), settings.place, clock=now)
     mirror = Mirror(ami, lists, settings.region, clock=lambda: now().timestamp())
     connected = asyncio.Event()
     connected.set()

@@ -31,7 +31,7 @@ from screener.counters import Counters
 from screener.errors import ScreenerError
 from screener.facts import facts_of
 from screener.ledger import Row
-from screener.state import trust
+from screener.state import is_emergency, trust
 from screener.verdict import Action, Verdict
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ SETTLE_S = 10.0
 ADOPT_S = 1.0
 STILL_WRITTEN_S = 60.0
 """An open recording that nobody has written to for so long will not be closed any more."""
+EMERGENCY_S = 3600
+"""After a call of ours to an emergency number, nobody is challenged for being unknown for so long."""
 REMEMBERED = 10_000
 """Questions whose repetition is recognised; a PBX at 100 calls/s asks as many in 100 s."""
 
@@ -182,6 +184,14 @@ class Screener:
         called = number.parse(dialled.number, self.place.region)
         body = {**_plain(dialled), "e164": called.e164}
         self.ledger.append(Row(dialled.id, "dialled", dialled.at, body))
+        if is_emergency(called.digits, self.place.region):
+            # They call back by a number that nobody knows, or by none.
+            try:
+                await self.learning.expect_code(EMERGENCY_S)
+            except ScreenerError as error:
+                log.error(
+                    "an emergency number was dialled; who calls back may be challenged", reason=str(error)
+                )
         log.info("dialled by us", number=called.shown, answered=dialled.answered, talk_s=dialled.talk_s)
         lesson = trust.of_dialling(
             answered=dialled.answered, talk_s=dialled.talk_s, long_call_s=self.long_call_s

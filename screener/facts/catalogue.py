@@ -45,6 +45,9 @@ CATALOGUE: Final[tuple[Fact, ...]] = (
     Fact("caller.carrier", "string", "", "number", "carrier first assigned the mobile prefix, in English"),
     Fact("caller.city", "string", "", "number", "place of the prefix, in English; with `city: true` only"),
     Fact("caller.national", "string", "digits", "number", "number without country code, for prefix rules"),
+    Fact(
+        "caller.short_code", "string", "digits", "number", "the short number, as dialled at home: 110, 95588"
+    ),
     Fact("caller.block", "string", "", "number", "block of 10,000 numbers: e164 less its last four digits"),
     Fact(
         "caller.is_neighbour",
@@ -129,7 +132,13 @@ CATALOGUE: Final[tuple[Fact, ...]] = (
         "state",
         "challenges failed within an hour by callers without a number, on this trunk",
     ),
-    Fact("house.expecting_code", "bool", "", "state", "one of us awaits a call with a code, by star code"),
+    Fact(
+        "house.expecting_code",
+        "bool",
+        "",
+        "state",
+        "a call is awaited: by star code, or after an emergency call",
+    ),
 )
 """Every fact there is, in the order in which people are shown them."""
 

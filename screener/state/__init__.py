@@ -12,6 +12,7 @@ from screener.state.embedded import EmbeddedServer, serving
 from screener.state.forms import forms
 from screener.state.learning import MESSAGE_DAYS, Learning, Message
 from screener.state.lists import ImportReport, Lists
+from screener.state.patterns import is_emergency
 from screener.state.rehearsal import CALLER_TTL_S, LISTED, Question, Rehearsal, Taught
 from screener.state.rows import Entry, ListKind, Row
 from screener.state.trust import TRUST_TTL_S, Lesson
@@ -37,5 +38,6 @@ __all__ = [
     "State",
     "Taught",
     "forms",
+    "is_emergency",
     "serving",
 ]

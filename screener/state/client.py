@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import platform
 import re
 import time
 from dataclasses import dataclass, field
@@ -50,7 +51,6 @@ TRUST_KEY = KEYS + "trust:"
 CHALLENGES_KEY = KEYS + "challenges:"
 GUESSES_KEY = KEYS + "guesses:"
 """Of callers without a number, by trunk."""
-EXPECTING_KEY = KEYS + "expecting"
 DEADLINE_S = 0.2
 PAUSE_S = 1.0
 """How long the store is left alone after it did not answer."""
@@ -283,3 +283,8 @@ def key_part(text: str) -> str:
     if _SAFE.fullmatch(text):
         return text
     return "h-" + hashlib.blake2s(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
+HERE = key_part(platform.node() or "here")
+"""This machine: several PBXs may share a store, but each has telephones and mailboxes of its own."""
+EXPECTING_KEY = f"{KEYS}expecting:{HERE}"

@@ -6,7 +6,6 @@ Voicemail messages whose fate is not known yet are kept here, too; `screener.voi
 from __future__ import annotations
 
 import json
-import platform
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -18,7 +17,9 @@ from redis.exceptions import RedisError
 
 from screener.state.client import (
     CHALLENGES_KEY,
+    EXPECTING_KEY,
     GUESSES_KEY,
+    HERE,
     KEYS,
     LOG_PAUSE_S,
     TRUST_KEY,
@@ -65,8 +66,7 @@ class Learning:
         self._half_life_days = half_life_days
         self._client = open_client(url, timeout_s=TIMEOUT_S, max_connections=CONNECTIONS)
         self._script = self._client.register_script(LEARN)
-        # Several screeners may share a store, but each has the mailboxes of its own machine.
-        self._messages_key = f"{KEYS}voicemail:{key_part(platform.node() or 'here')}"
+        self._messages_key = f"{KEYS}voicemail:{HERE}"
         self._log_at = 0.0
 
     async def learn(self, caller: str, event: str, lesson: Lesson | None, trunk: str = "") -> None:
@@ -81,6 +81,11 @@ class Learning:
         with self._lossy():
             await self._script(keys, arguments)
             _log.debug("learned", caller=caller, from_event=event)
+
+    async def expect_code(self, for_s: int) -> None:
+        """Remember that somebody here awaits a call with a code, from now on. Raises StateUnavailable."""
+        with _needed():
+            await self._client.set(EXPECTING_KEY, "1", ex=for_s)
 
     async def forget(self, caller: str) -> bool:
         """Forget all of a caller; whether there was anything. Raises StateUnavailable."""

@@ -2,7 +2,7 @@
 --
 -- KEYS 1 the lists (hash)   2 the caller's record   3 the DIDs he called (sorted set)   4 this call
 --      5 what he taught us (`learn.lua`)   6 his challenges (`learn.lua`)   7 those of callers without a
---      number on this trunk   8 whether a code is expected   9… the feeds (hashes)
+--      number on this trunk   8 there while a code is expected   9… the feeds (hashes)
 -- ARGV 1 the DID   2 '1' to count the call, '' to look only   3 Unix time instead of the server's, or ''
 --      4 the fields of the lists that could match, the winner first, with spaces between (many small
 --        arguments cost the client more than the whole script)
@@ -132,8 +132,7 @@ local function ask_reactions()
 end
 
 local function ask_house()
-  local until_s = tonumber(redis.call('GET', KEYS[8]) or nil)
-  facts['house.expecting_code'] = until_s ~= nil and until_s > now
+  facts['house.expecting_code'] = redis.call('EXISTS', KEYS[8]) == 1
 end
 
 local function ask_record(known)

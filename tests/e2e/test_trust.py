@@ -98,6 +98,17 @@ async def test_number_that_we_dialled__with_a_prefix_that_is_challenged__rings_w
         assert "DIALLED_BY_US" not in shown
 
 
+async def test_emergency_number__that_we_dialled__calls_back_withheld_and_rings() -> None:
+    async with House.open(log=TALKATIVE, pbx={"extra": OUTSIDE}) as house:
+        (await dials(house, "120")).hangup()
+        await house.service.logged("learned", caller="120")
+        back = await house.withheld()
+        await house.answered()
+        back.hangup()
+        record = await house.ended()
+        assert {"WITHHELD", "EXPECTING_CODE"} <= {hit["symbol"] for hit in record.setup["hits"]}
+
+
 async def test_outgoing_call__screener_away__waits_for_nothing_and_is_told_once() -> None:
     async with House.open(screener=False, pbx={"extra": OUTSIDE}) as house, Ear.open(house.pbx) as ear:
         began = time.monotonic()

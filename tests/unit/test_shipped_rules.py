@@ -194,6 +194,11 @@ def test_shipped_rules__unknown_caller__skips_no_rule_of_trust(shipped: Policy) 
     assert set(shipped.rules) >= TRUST_RULES
 
 
+def test_shipped_rules__sweep_while_a_code_is_expected__is_challenged_still(shipped: Policy) -> None:
+    verdict = shipped.judge(ORDINARY | swept(6, 0.0) | {"house.expecting_code": True})
+    assert (verdict.action, verdict.score) == (Action.CHALLENGE, 4)
+
+
 def test_shipped_rules__sweep__first_four_ring_and_the_rest_is_recorded(shipped: Policy) -> None:
     actions = [shipped.judge(ORDINARY | swept(dids, 0.0)).action for dids in range(1, 13)]
     assert actions == [Action.ALLOW] * 4 + [Action.VOICEMAIL] * 8
