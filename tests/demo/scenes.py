@@ -25,6 +25,7 @@ BLOCKED = "+8613700137000"
 SWEEPER = "+862155500100"
 COLLECTOR = "+8617712345678"
 IMPOSSIBLE = "+99912345"
+ODD = "+99954321"
 HOSTILE = "Bob,Channel: PJSIP/evil"
 
 PITCH = "Your car warranty ends today. Press one now."
@@ -98,6 +99,15 @@ async def collector(scene: Scene) -> None:
         await call.leaves(collection())
 
 
+async def comes_back(scene: Scene) -> None:
+    """A person with an odd number presses the keys, and is not asked at the next call."""
+    async with scene.call(ODD, to="108", should=End.PASSED) as call:
+        await call.obeys()
+        await call.converses()
+    async with scene.call(ODD, to="108", should=End.ANSWERED) as call:
+        await call.converses()
+
+
 async def robot(scene: Scene) -> None:
     """A robot that withholds its number plays its message, presses nothing, is recorded."""
     async with scene.withheld(to="107", should=End.FAILED) as call:
@@ -150,7 +160,7 @@ async def _numbers_are_still_judged(scene: Scene) -> None:
 
 
 ACTS: tuple[tuple[Play, ...], ...] = (
-    (friend, hostile_name, person, sweep, blocked, impossible_number, collector, robot),
+    (friend, hostile_name, person, comes_back, sweep, blocked, impossible_number, collector, robot),
     (screener_killed,),
     (valkey_killed,),
 )

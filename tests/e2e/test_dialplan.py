@@ -302,6 +302,15 @@ async def test_prompts__language_chosen__callers_hear_it() -> None:
         recording.hangup()
 
 
+async def test_prompts__profile_names_a_language__goes_before_that_of_the_dialplan() -> None:
+    site = {"profiles.yaml": "profiles: {shop: {description: s, did: [102], language: zh}}\n"}
+    async with House.open(site, pbx=actions(LANGUAGE="en")) as house:
+        theirs, ours = await asyncio.gather(house.withheld("102"), house.withheld("103"))
+        await asyncio.gather(hears(theirs, "press", "zh"), hears(ours, "press", "en"))
+        theirs.hangup()
+        ours.hangup()
+
+
 async def test_prompts__no_language_chosen__is_the_channels_own() -> None:
     extra = TO_THE_ACTIONS.replace("901,1,", "901,1,Set(CHANNEL(language)=zh)\n same => n,")
     async with House.open(screener=False, pbx={"extra": extra}) as house:
