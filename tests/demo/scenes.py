@@ -104,7 +104,7 @@ async def comes_back(scene: Scene) -> None:
     async with scene.call(ODD, to="108", should=End.PASSED) as call:
         await call.obeys()
         await call.converses()
-    async with scene.call(ODD, to="108", should=End.ANSWERED) as call:
+    async with scene.call(ODD, to="109", should=End.ANSWERED) as call:
         await call.converses()
 
 

@@ -130,6 +130,19 @@ async def test_challenge__second_key_wrong__new_keys_are_named_and_count() -> No
         assert (await house.ended()).end["challenge"] == "passed"
 
 
+async def test_challenge__robots_mute_or_talking_over_it__are_recorded_and_nothing_rings() -> None:
+    async with House.open(pbx={"globals_": "SCREENER_KEY_WAIT_S=1"}) as house:
+        mute, loud = await house.withheld("101"), await house.withheld("102")
+        await asyncio.wait_for(loud.answered.wait(), 5)
+        speech = sound.tone(1.0)
+        loud.rtp.queue += [speech[at : at + 160] for at in range(0, len(speech), 160)] * 20
+        await asyncio.gather(house.hears(mute, "notice"), house.hears(loud, "notice"))
+        for call, did in ((mute, "101"), (loud, "102")):
+            call.hangup()
+            assert (await house.ended(did=did)).end["challenge"] == "failed"
+        assert house.silent
+
+
 async def test_challenge__robot_presses_keys_all_the_time__fails_and_is_recorded() -> None:
     async with House.open() as house:
         call = await house.withheld()
