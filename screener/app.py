@@ -24,6 +24,7 @@ from screener.mirror import Mirror
 from screener.screening import Screener
 from screener.state import EmbeddedServer, Learning, Lists, State
 from screener.steering import Steering
+from screener.transcribing import Transcriber
 from screener.voicemail import Mailboxes
 
 if TYPE_CHECKING:
@@ -143,6 +144,10 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
     learning = Learning(url, settings.trust.half_life_days)
     stack.push_async_callback(learning.close)
     mailboxes = Mailboxes(settings.trust.voicemail_dir, learning, clock=lambda: now().timestamp())
+    transcriber = None
+    if settings.transcription.enabled:
+        transcriber = Transcriber(settings.transcription, config.wording, written, settings.place, clock=now)
+        housekeeping["transcripts"] = transcriber.run
     screener = Screener(
         ami=ami,
         state=state,
@@ -154,6 +159,7 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
         learning=learning,
         mailboxes=mailboxes,
         long_call_s=settings.trust.long_call_s,
+        transcriber=transcriber,
     )
     steering = Steering(
         config, ami=ami, state=state, ledger=written, screener=screener, feeds=feeds, hangup=hangup, clock=now

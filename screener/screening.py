@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from screener.policy import Policy
     from screener.recordings import Recording
     from screener.state import Learning, State
+    from screener.transcribing import Transcriber
     from screener.voicemail import Mailboxes
 
 log = structlog.get_logger(__name__)
@@ -73,7 +74,9 @@ class Screener:
         learning: Learning,
         mailboxes: Mailboxes,
         long_call_s: int,
+        transcriber: Transcriber | None = None,
     ) -> None:
+        self.transcriber = transcriber
         self.ami, self.state, self.policy = ami, state, policy
         self.ledger, self.place, self.spool, self.clock = ledger, place, spool, clock
         self.learning, self.mailboxes, self.long_call_s = learning, mailboxes, long_call_s
@@ -204,6 +207,8 @@ class Screener:
             body = {**one.as_dict(), "notice_played_at": notice_at}
             self.ledger.append(Row(call_id, "recording", self.clock(), body))
             log.info("recording filed", of=call_id, leg=one.leg, seconds=one.seconds)
+            if self.transcriber:
+                self.transcriber.take(call_id, one)
 
     async def drain(self, within_s: float) -> None:
         """Let the questions and recordings at hand be finished, for so long at most."""

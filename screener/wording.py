@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -23,10 +23,10 @@ from screener.policy import Symbol, Text, Written
 from screener.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from datetime import date
 
-TEXT_BOUND = 10_000
+TEXT_BOUND = 5_000
 """Characters of a transcript that are looked at; three minutes of fast speech have 3,500."""
 QUOTED_BEFORE, QUOTED_AFTER = 60, 100
 GAPS_BOUND, OPTIONS_BOUND = 3, 8
@@ -93,10 +93,6 @@ class Finding:
     name: str
     value: str
     quote: str
-
-    def as_dict(self) -> dict[str, str]:
-        """Plain values for the ledger."""
-        return asdict(self)
 
 
 def _phrases(text: str) -> str:
@@ -184,7 +180,7 @@ class Wording:
         if slot == "key":
             return _DIGITS.get(said.lower(), said)
         if slot in {"number", "code"}:
-            return _number(said, regions, short=slot == "code")
+            return _number(said, regions)
         if slot in {"amount", "sum"}:
             unit = self._money.search(said)
             usual = next(iter(lexicon.currencies.values()), "")
@@ -239,13 +235,10 @@ def _compiled(phrase: str, amount: str) -> re.Pattern[str]:
     return made
 
 
-def _number(said: str, regions: tuple[str, ...], *, short: bool) -> str | None:
+def _number(said: str, regions: tuple[str, ...]) -> str | None:
     digits = re.sub(_SAID_DIGIT, lambda one: _DIGITS.get(one[0], one[0]), said.lower())
-    for region in regions:
-        read = number.parse(digits, region)
-        if read.valid and (read.kind is number.Kind.SHORT_CODE) == short:
-            return read.key
-    return None
+    read = (number.parse(digits, region) for region in regions)
+    return next((one.key for one in read if one.valid), None)
 
 
 def _date(said: str, said_on: date) -> str | None:
@@ -265,8 +258,3 @@ def _quote(text: str, match: re.Match[str]) -> str:
     before = re.split(r"[.?!](?=\s)|。", text[max(0, match.start() - QUOTED_BEFORE) : match.start()])[-1]
     after = re.split(r"[.?!](?=\s|$)|。", text[match.end() : match.end() + QUOTED_AFTER])[0]
     return printable((before + match[0] + after).strip(), 2 * (QUOTED_BEFORE + QUOTED_AFTER))
-
-
-def said(findings: Iterable[Finding]) -> Iterator[str]:
-    """Each in a word or two, for a table: `key 1`, `amount 1537.35 USD`, `THREAT_ARREST`."""
-    return (f"{one.kind} {one.value}" if one.value else one.name for one in findings)

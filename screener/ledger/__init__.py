@@ -15,6 +15,9 @@ dialled
 recording
     `path`, `leg`, `bytes`, `seconds`, `active_s`, `sha256`, `complete`,
     `closed_at`, `notice_played_at`.
+transcript
+    `path` and `sha256` of the recording, `text`, `language`, `probability`, `model`,
+    `seconds`, `took_s`, `wording` [{kind, name, value, quote}].
 
 Other kinds may be added: readers pass over what they do not know. Reading order:
 `store` (the file), `writer`, `reader`.

@@ -10,7 +10,7 @@ import pytest
 
 from screener.config import load
 from screener.errors import ConfigError
-from screener.wording import Finding, Wording, count, said
+from screener.wording import Finding, Wording, count
 from tests.bench import wording as bench
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ def found(wording: Wording, text: str, kind: str, language: str = "", region: st
         ("two one three six oh oh seven five seven nine", "call_back", ["+12136007579"]),
         ("请加微信，电话幺三八零零幺三八零零零", "call_back", ["+8613800138000"]),
         ("请回拨95588", "call_back", ["95588"]),
+        ("请回拨010-95588", "call_back", ["+861095588"]),
         ("case number 0000000000", "call_back", []),
+        ("a " * 2500 + "press 1", "key", []),
         ("calling from the U.S. Customs and Border Protection. The reason", "company",
          ["U.S. Customs and Border Protection", "Customs and Border Protection"]),
         ("this is Marie Dubois with Valley Recovery Services", "company", ["Valley Recovery Services"]),
@@ -86,7 +88,6 @@ def test_wording__said_twice__found_once_with_the_words_around(wording: Wording)
         one for one in wording.find(text, language="en", region="US", said_on=MONDAY) if one.kind == "key"
     ]
     assert key == Finding("key", "PRESS_KEY", "1", "To talk to Amazon, press 1 now")
-    assert list(said([key])) == ["key 1"]
 
 
 @pytest.mark.parametrize(
