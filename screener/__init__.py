@@ -19,7 +19,8 @@ Then downwards, in the order in which a call meets them:
 
 Beside the way of a call: `mirror.py` copies the lists into Asterisk for the time that we are away,
 `feeds/` fetches numbers that others complain about, `steering.py`, `reloading.py`, `control.py` and
-`counters.py` let an administrator look and change things, `replay/` runs past calls through a policy.
+`counters.py` let an administrator look and change things, `replay/` runs past calls through a policy,
+`simulation/` imagines callers and knows nothing of our rules.
 
 `text.py` makes strangers' text safe to show, `dialplan.py` checks that the dialplan has every action.
 `steering.py` is what an administrator sees and does while calls are screened: `control.py` the socket,

@@ -2,7 +2,8 @@
 
 `service` runs and checks, `looking` shows what is configured, decided and recorded,
 `lists` keeps the allow and block entries, `feeds` those of others; `steering` speaks
-to the running service, `schemas` writes what editors check against; `common` is what they share.
+to the running service, `schemas` writes what editors check against, `simulate` calls to
+try rules on; `common` is what they share.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 
 import typer
 
-from screener.cli import feeds, lists, looking, replay, schemas, service, steering
+from screener.cli import feeds, lists, looking, replay, schemas, service, simulate, steering
 from screener.errors import ScreenerError
 
 cli = typer.Typer(
@@ -30,6 +31,7 @@ cli.command()(looking.explain)
 cli.command()(looking.calls)
 cli.command()(looking.facts)
 cli.command()(replay.replay)
+cli.command()(simulate.simulate)
 looking.config_cli.command("schema")(schemas.schema)
 cli.add_typer(looking.config_cli, name="config")
 cli.add_typer(lists.cli, name="list")
