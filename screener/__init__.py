@@ -8,21 +8,23 @@ Then downwards, in the order in which a call meets them:
 
 1. `call.py`      the call as data, and every name shared with the dialplan
 2. `number.py`    what a caller ID is: normalised, its kind, region and carrier
-3. `facts.py`     everything a rule may ask about a call
+3. `facts/`       everything a rule may ask about a call
 4. `policy/`      rules, groups and thresholds, compiled; `judge()` is a pure function
 5. `verdict.py`   what was decided, and every reason for it
-6. `state/`       what is remembered between calls: lists and velocity
+6. `state/`       what is remembered between calls: lists, velocity and trust
 7. `ami.py`       the one door to Asterisk
 8. `ledger/`      what was decided, kept; `recordings.py` what was said, kept
 9. `config/`      the layered YAML files as typed models; `dialplan.py` their other half
 10. `app.py`      the parts put together and run; `cli/` the commands
 
 Beside the way of a call: `mirror.py` copies the lists into Asterisk for the time that we are away,
-`feeds/` fetches numbers that others complain about, `steering.py`, `reloading.py`, `control.py` and
-`counters.py` let an administrator look and change things, `replay/` runs past calls through a policy,
-`simulation/` imagines callers and knows nothing of our rules.
+`codes.py` puts the last caller on a list when one of our telephones dials a star code, `voicemail.py`
+sees what became of messages, `feeds/` fetches numbers that others complain about, `steering.py`,
+`reloading.py`, `control.py` and `counters.py` let an administrator look and change things, `replay/` runs
+past calls through a policy, `simulation/` imagines callers and knows nothing of our rules.
 
-`text.py` makes strangers' text safe to show, `dialplan.py` checks that the dialplan has every action.
+`text.py` makes strangers' text safe to show, `sip.py` takes their addresses apart, `dialplan.py` checks
+that the dialplan has every action.
 `steering.py` is what an administrator sees and does while calls are screened: `control.py` the socket,
 `reloading.py` a new policy in place of the old one, `counters.py` what was decided so far.
 `errors.py` says for each error who catches it and what the caller on the line

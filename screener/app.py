@@ -16,16 +16,18 @@ import structlog
 
 from screener import ledger, number, recordings
 from screener.ami import Account, Ami
+from screener.codes import Codes
 from screener.errors import AmiError, ConfigError, ScreenerError
 from screener.feeds import FeedStore, Refresher, terms_of
 from screener.ledger import Ledger
 from screener.mirror import Mirror
-from screener.screening import Place, Screener
-from screener.state import EmbeddedServer, Lists, State
+from screener.screening import Screener
+from screener.state import EmbeddedServer, Learning, Lists, State
 from screener.steering import Steering
+from screener.voicemail import Mailboxes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine
+    from collections.abc import Callable, Collection, Coroutine, Mapping
     from pathlib import Path
 
     from screener.config import Config
@@ -86,7 +88,7 @@ async def serve(config: Config) -> None:
         await _warmed(config, parts.screener.state)
         start = asyncio.get_running_loop().create_task
         beside = [start(_kept_up(what, work)) for what, work in parts.housekeeping.items()]
-        connection = start(parts.ami.run(parts.screener.receive, parts.ready))
+        connection = start(parts.ami.run(parts.receive, parts.ready))
         stopped = start(stop.wait())
         try:
             await asyncio.wait({connection, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -114,6 +116,7 @@ class _Parts:
 
     ami: Ami
     screener: Screener
+    receive: Callable[[Mapping[str, object]], None]
     ready: Callable[[], None]
     housekeeping: dict[str, Callable[[], Coroutine[None, None, None]]]
 
@@ -137,11 +140,25 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
     stack.push_async_callback(lists.close)
     account = Account(settings.ami.host, settings.ami.port, settings.ami.username, secret)
     ami = Ami(account, tls, settings.ami.tls.server_name)
-    place = Place(settings.region, settings.zone, settings.recordings_dir)
-    screener = Screener(ami=ami, state=state, policy=config.policy, ledger=written, place=place, clock=now)
+    learning = Learning(url, settings.trust.half_life_days)
+    stack.push_async_callback(learning.close)
+    mailboxes = Mailboxes(settings.trust.voicemail_dir, learning, clock=lambda: now().timestamp())
+    screener = Screener(
+        ami=ami,
+        state=state,
+        policy=config.policy,
+        ledger=written,
+        place=settings.place,
+        spool=settings.recordings_dir,
+        clock=now,
+        learning=learning,
+        mailboxes=mailboxes,
+        long_call_s=settings.trust.long_call_s,
+    )
     steering = Steering(
         config, ami=ami, state=state, ledger=written, screener=screener, feeds=feeds, hangup=hangup, clock=now
     )
+    codes = Codes(ami, lists, ledger_path(settings), settings.place, clock=now)
     mirror = Mirror(ami, lists, settings.region, clock=lambda: now().timestamp())
     connected = asyncio.Event()
     connected.set()
@@ -150,19 +167,25 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
         connected.set()
         steering.connected()
 
+    def receive(event: Mapping[str, object]) -> None:
+        screener.receive(event)
+        codes.receive(event)
+
     housekeeping |= {
         "status and reload": steering.run,
         "recordings": lambda: _after_each_gap(screener, settings, connected),
         "disk space": lambda: _watch_disk(settings.recordings_dir),
         "feeds": feeds.run,
         "the mirror in Asterisk": mirror.run,
+        "voicemail messages": mailboxes.run,
     }
-    return _Parts(ami, screener, ready, housekeeping)
+    return _Parts(ami, screener, receive, ready, housekeeping)
 
 
 async def _warmed(config: Config, state: State) -> None:
     """Load and connect what otherwise the first callers would wait for."""
-    number.warm(config.settings.region)
+    place = config.settings.place
+    number.warm(place.region, *(region for _, region in place.trunks), city=place.city)
     seen = await state.observe("0", "", "", count=False)
     if seen.missing:
         log.error(
@@ -218,7 +241,7 @@ async def _adopt(screener: Screener, path: Path) -> None:
     """File the recordings that were made while nobody listened."""
     try:
         known = await asyncio.to_thread(ledger.filed, path)
-        for stem in await asyncio.to_thread(recordings.adopt, screener.place.recordings, known):
+        for stem in await asyncio.to_thread(recordings.adopt, screener.spool, known):
             await screener.adopt(stem)
     except ScreenerError as error:
         log.error("recordings could not be looked through", reason=str(error))

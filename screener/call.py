@@ -11,6 +11,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from screener.text import escaped
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -19,12 +21,18 @@ ASK_EVENT = "ScreenerAsk"
 """UserEvent by which the dialplan asks for a verdict; the caller waits meanwhile."""
 END_EVENT = "ScreenerEnd"
 """UserEvent sent by the hangup handler of every screened call."""
+CODE_EVENT = "ScreenerCode"
+"""UserEvent by which one of our own telephones, having dialled a star code, asks or orders something."""
+DIALLED_EVENT = "ScreenerDialled"
+"""UserEvent sent when a call of ours to the outside is over."""
 CONTRACT_VERSION = "1"
 
 HEARTBEAT_VARIABLE = "SCREENER_HEARTBEAT"
 """Global that the screener keeps fresh with Asterisk's own clock; stale means: do not wait."""
 VERDICT_VARIABLE = "SCREENER_VERDICT_{stage}"
 """Channel variable that carries `action,score` for one stage only."""
+CODE_VARIABLE = "SCREENER_CODE_{step}"
+"""Channel variable that carries `result:number` for one step of a star code only."""
 MIRROR_VARIABLE = "SCREENER_MIRROR"
 """Global that names what lies ready for Asterisk's own database, and in how many globals `…_0`, `…_1`, …"""
 MIRRORED_VARIABLE = "SCREENER_MIRRORED"
@@ -35,6 +43,11 @@ WAKE_DIGIT = "D"
 
 TOKEN = re.compile(r"[^\x00-\x20\x7f,]{1,200}")
 """What Asterisk itself writes as a channel's name or unique id."""
+
+
+def fits(pattern: str, name: str) -> bool:
+    """Whether this is the name, or begins as a pattern with a star at its end says: `PJSIP/sip*`."""
+    return name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1]))
 
 
 class WrongContract(ValueError):  # noqa: N818 - named by what it is
@@ -53,7 +66,8 @@ class Call:
     """A question of the dialplan: who calls whom, how, and when.
 
     Everything that the caller can write (`number`, `name`, …) is as it arrived,
-    hostile until proven otherwise. `at` is the moment the question arrived (UTC),
+    hostile until proven otherwise. `sender` is the From header, `verified` what Asterisk's own
+    STIR/SHAKEN check said. `at` is the moment the question arrived (UTC),
     the only clock the verdict may use. `asked` is the same moment by Asterisk's own
     clock (seconds since 1970) and `deadline_ms` is how long the caller waits from then on.
     """
@@ -71,13 +85,15 @@ class Call:
     asserted: str = ""
     diversion: str = ""
     attestation: str = ""
+    sender: str = ""
+    verified: str = ""
     agent: str = ""
     challenge: str = ""
 
     @property
     def trunk(self) -> str:
         """The carrier link that the call came by: the channel's name without its serial number."""
-        return self.channel.rpartition("-")[0] or self.channel
+        return endpoint(self.channel)
 
     @classmethod
     def from_event(cls, event: Mapping[str, object], at: datetime) -> Call:
@@ -97,6 +113,8 @@ class Call:
             asserted=read.text("Asserted"),
             diversion=read.text("Diversion"),
             attestation=read.text("Attestation"),
+            sender=read.text("From"),
+            verified=read.text("Verified"),
             agent=read.text("Agent"),
             challenge=read.text("Challenge"),
         )
@@ -109,6 +127,7 @@ class Ending:
     `missed` says why no verdict came: empty (it came), "away" (nobody was asked) or "late".
     `delay_ms` is the wait that screening added, by Asterisk's clock. `recording` is the
     path of the two sound files without their endings, empty when nothing was recorded.
+    `voicemail` is the path of a message that Asterisk's own VoiceMail took, without its ending.
     """
 
     id: str
@@ -124,6 +143,10 @@ class Ending:
     cause: int
     recording: str
     notice_at: str
+    channel: str = ""
+    peer: str = ""
+    """The channel that answered; empty where none did, or an older dialplan does not say."""
+    voicemail: str = ""
 
     @classmethod
     def from_event(cls, event: Mapping[str, object], at: datetime) -> Ending:
@@ -146,7 +169,87 @@ class Ending:
             cause=int(read.text("Cause") or 0),
             recording=recording,
             notice_at=read.text("Notice"),
+            channel=read.text("Channel"),
+            peer=read.text("Peer"),
+            voicemail=read.text("Voicemail"),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """A call of ours to the outside that is over: `number` as it was dialled, `at` the end (UTC)."""
+
+    id: str
+    at: datetime
+    channel: str
+    number: str
+    answered: bool
+    talk_s: int
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, object], at: datetime) -> Dialled:
+        """Read a `ScreenerDialled`; raises ValueError when it is malformed."""
+        read = _Fields(event)
+        return cls(
+            id=read.token("Uniqueid"),
+            at=at,
+            channel=read.token("Channel"),
+            number=read.text("Number"),
+            answered=read.text("Dialstatus") == "ANSWER",
+            talk_s=int(read.text("Talk") or 0),
+        )
+
+
+class Step(StrEnum):
+    """What a star code wants: to know who the last caller was, or to have him put on a list."""
+
+    LAST = "last"
+    DO = "do"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A star code that was dialled on `channel`; `list` is "block" or "allow".
+
+    `number` is the caller's whom the person has heard and means, empty while he has not heard it.
+    """
+
+    id: str
+    channel: str
+    step: Step
+    at: datetime
+    asked: float
+    deadline_ms: int
+    list: str
+    number: str
+
+    @property
+    def phone(self) -> str:
+        """The telephone, as Asterisk names its endpoint: `PJSIP/reception`."""
+        return endpoint(self.channel)
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, object], at: datetime) -> Code:
+        """Read a `ScreenerCode`; raises ValueError when it is not one that can be answered."""
+        read = _Fields(event)
+        if (which := read.text("List")) not in {"block", "allow"}:
+            msg = f"there is no list {escaped(which[:20])}"
+            raise ValueError(msg)
+        return cls(
+            id=read.token("Uniqueid"),
+            channel=read.token("Channel"),
+            step=Step(read.text("Step")),
+            at=at,
+            asked=float(read.text("Asked")) / 1e6,
+            deadline_ms=int(read.text("Deadline")),
+            list=which,
+            number=read.text("Number"),
+        )
+
+
+def endpoint(channel: str) -> str:
+    """A channel's name without its serial number: the trunk or the telephone that it belongs to."""
+    return channel.rpartition("-")[0] or channel
 
 
 def _disposition(action: str, dial_status: str, cdr: str, recording: str) -> str:

@@ -41,9 +41,12 @@ PAUSE_S = 0.01
 SLICE = 5
 SCANNED = 400
 """Entries that are read from the store between two pauses."""
+AT_ONCE = 50
 TAIL = 3
 LONGEST = 20
 """The dialplan cuts a caller ID to so many characters."""
+
+_LAST = (True, float("inf"))
 
 PAGES = (
     *(f"n{tail:03}" for tail in range(10**TAIL)),
@@ -102,18 +105,22 @@ class Mirror:
         if changes == self._changes and now < self._due_at:
             return
         kept: dict[str, dict[str, Entry]] = {"allow": {}, "block": {}}
+        worst = dict.fromkeys(kept, _LAST)
         due_at, seen, blocked = float("inf"), 0, 0
-        async for entry in self._lists.all():
+        async for entry in self._lists.all(AT_ONCE):
             seen += 1
             if seen % SCANNED == 0:
                 await asyncio.sleep(PAUSE_S)
             if entry.valid_at(now):
                 due_at = min(due_at, entry.expires_at or due_at)
                 blocked += entry.kind == "block"
+                if _rank(entry) >= worst[entry.kind]:  # of a million, most are no better than those kept
+                    continue
                 one = kept[entry.kind]
                 one[entry.pattern] = entry
                 if len(one) > 2 * MAX_ENTRIES:
-                    kept[entry.kind] = _newest(one)
+                    kept[entry.kind] = one = _newest(one)
+                    worst[entry.kind] = _rank(one[next(reversed(one))])
         entries = chosen(kept["allow"], kept["block"])
         wanted, overflown = await _pages(entries, self._region)
         mirrored = {one.pattern for one in entries}
@@ -169,8 +176,11 @@ def chosen(allow: Mapping[str, Entry], block: Mapping[str, Entry]) -> list[Entry
 
 def _newest(entries: Mapping[str, Entry]) -> dict[str, Entry]:
     """Of too many the prefixes and the newest, and one more than can be mirrored, so that it shows."""
-    ranked = sorted(entries.items(), key=lambda one: (not one[0].endswith("*"), -one[1].added_at))
-    return dict(ranked[: MAX_ENTRIES + 1])
+    return dict(sorted(entries.items(), key=lambda one: _rank(one[1]))[: MAX_ENTRIES + 1])
+
+
+def _rank(entry: Entry) -> tuple[bool, float]:
+    return not entry.pattern.endswith("*"), -entry.added_at
 
 
 async def _pages(entries: Iterable[Entry], region: str) -> tuple[dict[str, str], int]:

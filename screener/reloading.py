@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from watchfiles import awatch
 
-from screener.config import stamps
+from screener.config import failing, stamps
 from screener.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,12 +53,16 @@ class Reloader:
     ) -> None:
         self._running, self._load, self._install, self._clock = running, load, install, clock
         self._policy, self._stamps = running.policy, running.stamps
+        self._variant = running.settings.variant
         self._one_at_a_time = asyncio.Lock()
         self._retired: set[asyncio.Task[None]] = set()
         self._loaded_at = clock()
-        self._failed_at: datetime | None = None
-        self.problems: list[str] = []
+        # At a start there is no older policy to keep, and any is better than none.
+        self.problems = failing(running, own=True)
+        self._failed_at = clock() if self.problems else None
         self.restart: list[str] = []
+        if self.problems:
+            log.error("examples of your own do not hold; this policy is in force", problems=self.problems)
 
     async def reload(self, why: str) -> dict[str, Any]:
         """Read everything anew and put its policy in force; on any mistake nothing changes. Never raises.
@@ -104,6 +108,7 @@ class Reloader:
         """Plain values for JSON: what is in force since when, and why a newer one is not."""
         return {
             "policy": self._policy.hash,
+            "variant": self._variant,
             "rule_count": len(self._policy.rules),
             "loaded_at": shown(self._loaded_at),
             "reload_failed_at": shown(self._failed_at),
@@ -114,7 +119,10 @@ class Reloader:
     def _read(self) -> Config:
         # Before, so that what is written meanwhile is noticed.
         self._stamps = stamps(self._running.site)
-        return self._load()
+        loaded = self._load()
+        if problems := failing(loaded, own=True):  # whoever wrote them said what must not happen
+            raise ConfigError(problems)
+        return loaded
 
     def _refuse(self, problems: list[str], why: str) -> None:
         self.problems, self._failed_at = problems, self._clock()
@@ -126,11 +134,12 @@ class Reloader:
         )
 
     def _take(self, loaded: Config, why: str) -> None:
-        self.restart = _differences("", self._running.settings.model_dump(), loaded.settings.model_dump())
+        self.restart = _differences("", _needing_restart(self._running), _needing_restart(loaded))
         if self.restart:
             log.warning("settings were changed that need a restart", settings=self.restart)
         # Descriptions and sources are not part of the hash, so that the same hash is exchanged too.
         old, self._policy = self._policy, loaded.policy
+        self._variant = loaded.settings.variant
         self._install(loaded)
         gc.freeze()  # as at the start: what is loaded now stays
         changed, recovered = old.hash != loaded.policy.hash, bool(self.problems)
@@ -174,6 +183,10 @@ async def _retire(old: list[Policy]) -> None:
     while pieces:
         del pieces[-8:]
         await asyncio.sleep(0.001)
+
+
+def _needing_restart(config: Config) -> dict[str, Any]:
+    return config.settings.model_dump(exclude={"variant"})
 
 
 def _differences(path: str, old: Any, new: Any) -> list[str]:  # noqa: ANN401 - any JSON value

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,22 +16,35 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from screener import number, recordings, telemetry
-from screener.call import ASK_EVENT, END_EVENT, Call, Ending, Stage, WrongContract
+from screener.call import (
+    ASK_EVENT,
+    DIALLED_EVENT,
+    END_EVENT,
+    Call,
+    Dialled,
+    Ending,
+    Stage,
+    WrongContract,
+    endpoint,
+)
 from screener.counters import Counters
 from screener.errors import ScreenerError
 from screener.facts import facts_of
 from screener.ledger import Row
+from screener.state import trust
 from screener.verdict import Action, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
-    from datetime import datetime, tzinfo
+    from datetime import datetime
 
     from screener.ami import Ami
+    from screener.facts import Place
     from screener.ledger import Ledger
     from screener.policy import Policy
     from screener.recordings import Recording
-    from screener.state import State
+    from screener.state import Learning, State
+    from screener.voicemail import Mailboxes
 
 log = structlog.get_logger(__name__)
 
@@ -43,15 +55,6 @@ STILL_WRITTEN_S = 60.0
 """An open recording that nobody has written to for so long will not be closed any more."""
 REMEMBERED = 10_000
 """Questions whose repetition is recognised; a PBX at 100 calls/s asks as many in 100 s."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where this PBX stands: the country that national numbers belong to, its local time, its recordings."""
-
-    region: str
-    zone: tzinfo
-    recordings: Path
 
 
 class Screener:
@@ -65,10 +68,15 @@ class Screener:
         policy: Policy,
         ledger: Ledger,
         place: Place,
+        spool: Path,
         clock: Callable[[], datetime],
+        learning: Learning,
+        mailboxes: Mailboxes,
+        long_call_s: int,
     ) -> None:
         self.ami, self.state, self.policy = ami, state, policy
-        self.ledger, self.place, self.clock = ledger, place, clock
+        self.ledger, self.place, self.spool, self.clock = ledger, place, spool, clock
+        self.learning, self.mailboxes, self.long_call_s = learning, mailboxes, long_call_s
         self.counters = Counters()
         self._asked: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -85,6 +93,10 @@ class Screener:
                 ending = Ending.from_event(event, at)
                 if self._is_new(ending.id, END_EVENT):
                     self._spawn(ending.id, self.conclude(ending))
+            elif name == DIALLED_EVENT:
+                dialled = Dialled.from_event(event, at)
+                if self._is_new(dialled.id, DIALLED_EVENT):
+                    self._spawn(dialled.id, self.note_dialled(dialled))
         except WrongContract as error:
             log.error("calls ring unscreened", reason=str(error))
             self._spawn("", self.ami.say_goodbye())
@@ -103,12 +115,12 @@ class Screener:
             self.counters.failures["late"] += 1
             return
         try:
-            caller = number.parse(call.number, self.place.region, call.presentation)
+            caller = number.parse(call.number, self.place.region_of(call.trunk), call.presentation)
             observed = await self.state.observe(
                 caller.key, call.did, call.id, count=call.stage is Stage.SETUP
             )
             clock.lap("state_ms")
-            facts = facts_of(call, caller, observed.facts, self.place.zone)
+            facts = facts_of(call, caller, observed.facts, self.place)
             policy = self.policy
             verdict = policy.judge(facts)
             clock.lap("judge_ms")
@@ -143,6 +155,31 @@ class Screener:
             if not found:
                 log.error("the recording is missing: is the disk full?", stem=ending.recording)
             self._file_recordings(ending.id, found, ending.notice_at)
+        await self._learn(ending)
+
+    async def _learn(self, ending: Ending) -> None:
+        """Learn what the call says of its caller; a withheld number teaches nothing."""
+        caller = number.parse(ending.number, self.place.region_of(endpoint(ending.channel))).key
+        lesson = trust.of_call(
+            answered=ending.disposition == "answered",
+            talk_s=ending.talk_s,
+            passed=ending.challenge == "passed",
+            long_call_s=self.long_call_s,
+        )
+        await self.learning.learn(caller, f"end-{ending.id}", lesson)
+        if ending.voicemail and caller:
+            await self.mailboxes.remember(ending.id, caller, ending.voicemail, ending.at)
+
+    async def note_dialled(self, dialled: Dialled) -> None:
+        """File a call of ours, and trust whom we called."""
+        called = number.parse(dialled.number, self.place.region)
+        body = {**_plain(dialled), "e164": called.e164}
+        self.ledger.append(Row(dialled.id, "dialled", dialled.at, body))
+        log.info("dialled by us", number=called.shown, answered=dialled.answered, talk_s=dialled.talk_s)
+        lesson = trust.of_dialling(
+            answered=dialled.answered, talk_s=dialled.talk_s, long_call_s=self.long_call_s
+        )
+        await self.learning.learn(called.key, f"dialled-{dialled.id}", lesson)
 
     async def adopt(self, stem: Path) -> None:
         """File a recording whose call ended while nobody listened, unless it is still being made."""
@@ -157,7 +194,7 @@ class Screener:
 
     async def _settled(self, stem: Path, deadline_s: float) -> list[Recording]:
         try:
-            return await recordings.settle(self.place.recordings, stem, deadline_s=deadline_s)
+            return await recordings.settle(self.spool, stem, deadline_s=deadline_s)
         except ScreenerError as error:
             log.error("a recording cannot be filed", stem=str(stem), reason=str(error))
             return []
@@ -225,6 +262,6 @@ class _Phases:
         self._last = now
 
 
-def _plain(value: Call | Ending) -> dict[str, Any]:
+def _plain(value: Call | Ending | Dialled) -> dict[str, Any]:
     """The fields as JSON values; what identifies the row, `id` and `at`, has columns of its own."""
     return {name: getattr(value, name) for name in value.__slots__ if name not in {"id", "at"}}

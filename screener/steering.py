@@ -79,7 +79,7 @@ class Steering:
                 "connected_since": shown(self._connected_at) if up else None,
                 "reconnects": max(0, self._connections - 1),
             },
-            "store": await self._store(),
+            "store": {**await self._store(), "lost_lessons": self.screener.learning.lost},
             "ledger": {
                 "healthy": self.ledger.healthy,
                 "waiting": self.ledger.waiting,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from screener.ami.wire import Connection, Wire, action
-from screener.call import HEARTBEAT_VARIABLE, VERDICT_VARIABLE, WAKE_DIGIT, Call
+from screener.call import HEARTBEAT_VARIABLE, VERDICT_VARIABLE, WAKE_DIGIT, Call, Code
 from screener.errors import AmiError, AmiLoginRefused, UnsafeValue
 
 if TYPE_CHECKING:
@@ -110,17 +110,21 @@ class Ami:
         Returns "sent", "late" (the dialplan has gone on, so nothing was sent: a wake-up key
         would land in the conversation), or "gone" (the caller hung up, or Asterisk is away).
         """
-        if self.age_ms(call) >= call.deadline_ms:
-            return "late"
         variable = VERDICT_VARIABLE.format(stage=call.stage)
-        value = f"{verdict.action}:{verdict.score:g}"
+        return await self.answer(call, variable, f"{verdict.action}:{verdict.score:g}")
+
+    async def answer(self, question: Call | Code, variable: str, value: str) -> str:
+        """Set a variable on the channel that waits, and wake it; returns as `decide`."""
+        if self.age_ms(question) >= question.deadline_ms:
+            return "late"
+        channel = question.channel
         try:
             answers = await self._send(
-                action("Setvar", Channel=call.channel, Variable=variable, Value=value),
-                action("PlayDTMF", Channel=call.channel, Digit=WAKE_DIGIT, Duration="1", Receive="true"),
+                action("Setvar", Channel=channel, Variable=variable, Value=value),
+                action("PlayDTMF", Channel=channel, Digit=WAKE_DIGIT, Duration="1", Receive="true"),
             )
         except AmiError as error:
-            log.warning("the verdict did not reach Asterisk", call_id=call.id, reason=str(error))
+            log.warning("the answer did not reach Asterisk", call_id=question.id, reason=str(error))
             return "gone"
         return "sent" if answers[0].success else "gone"
 
@@ -130,7 +134,7 @@ class Ami:
         with contextlib.suppress(AmiError):
             await self._set_heartbeat(0)
 
-    def age_ms(self, call: Call) -> float:
+    def age_ms(self, call: Call | Code) -> float:
         """How long the caller has waited by now, in Asterisk's time; 0 while that is unknown."""
         if self._clock_offset is None:
             return 0.0

@@ -7,12 +7,13 @@ import getpass
 import sys
 from datetime import UTC, datetime
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TextColumn
 
 from screener import app
 from screener.cli.common import Site, load, show, show_table, span
@@ -106,15 +107,21 @@ def import_file(
     site: Site = None,
 ) -> None:
     """Import entries. Bad lines are told and skipped; the exit code is 1 if there were any."""
-    lines = file.read_text("utf-8-sig", errors="replace").splitlines()
     like = Row("", _kind(kind), source=file.name, by=getpass.getuser())
 
     async def take(lists: Lists) -> ImportReport:
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("importing", total=len(lines))
-            return await lists.load(
-                lines, like=like, force=force, progress=lambda line: progress.update(task, completed=line)
-            )
+        columns = (*Progress.get_default_columns(), TextColumn("{task.fields[line]:,} lines"))
+        with (
+            Progress(*columns, console=Console(stderr=True), transient=True) as progress,
+            file.open("rb") as raw,
+            TextIOWrapper(raw, "utf-8-sig", errors="replace") as lines,
+        ):
+            task = progress.add_task("importing", total=file.stat().st_size or None, line=0)
+
+            def told(line: int) -> None:
+                progress.update(task, completed=raw.tell() if raw.seekable() else 0, line=line)
+
+            return await lists.load(lines, like=like, force=force, progress=told)
 
     report = _with_lists(site, take)
     for line, reason in report.refused:

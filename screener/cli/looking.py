@@ -12,7 +12,7 @@ import typer
 from screener import app, ledger, number
 from screener.call import Call, Stage
 from screener.cli.common import AsJson, Site, load, show, show_json, show_table, span
-from screener.facts import CATALOGUE, facts_of
+from screener.facts import CATALOGUE, facts_of, never_seen
 from screener.feeds import terms_of
 from screener.policy import explain as taken_apart
 from screener.state import Observed, State, serving
@@ -21,6 +21,7 @@ from screener.verdict import Action
 if TYPE_CHECKING:
     from screener.config import Config
     from screener.ledger import CallRecord
+    from screener.number import CallerNumber
 
 config_cli = typer.Typer(help="Show the configuration in force.", no_args_is_help=True)
 
@@ -53,15 +54,15 @@ def explain(
     if challenge not in ("", "passed", "failed"):
         raise typer.BadParameter(f"{challenge!r} is neither passed nor failed", param_hint="--challenge")
     loaded = load(site)
-    zone = loaded.settings.zone
-    moment = at.replace(tzinfo=zone) if at else app.now()
+    place = loaded.settings.place
+    moment = at.replace(tzinfo=place.zone) if at else app.now()
     stage = Stage.CHALLENGE if challenge else Stage.SETUP
     call = Call(
         "explain", f"{trunk}-0", stage, moment, number=caller, name=name, did=did, challenge=challenge
     )
-    parsed = number.parse(caller, loaded.settings.region)
-    observed = asyncio.run(_observe(loaded, parsed.key, did))
-    known = facts_of(call, parsed, observed.facts, zone)
+    parsed = number.parse(caller, place.region_of(call.trunk))
+    observed = asyncio.run(_observe(loaded, parsed, did))
+    known = facts_of(call, parsed, observed.facts, place)
     shown = taken_apart(loaded.policy.judge(known), loaded.policy, known)
     if as_json:
         show_json({**shown, "missing": observed.missing})
@@ -69,15 +70,16 @@ def explain(
         _show_sum(parsed.shown, shown, observed.missing)
 
 
-async def _observe(loaded: Config, key: str, did: str) -> Observed:
+async def _observe(loaded: Config, caller: CallerNumber, did: str) -> Observed:
     url = loaded.settings.redis.url
     if url:
-        return await _ask(url, loaded, key, did)
+        return await _ask(url, loaded, caller.key, did)
     directory = app.store_directory(loaded.settings)
     if not directory.is_dir():
-        return Observed(missing=f"there is no store yet in {directory}")
+        why = f"there is none yet in {directory}, so nobody has called before"
+        return Observed(never_seen(caller), why)
     async with serving(directory) as own:
-        return await _ask(own, loaded, key, did)
+        return await _ask(own, loaded, caller.key, did)
 
 
 async def _ask(url: str, loaded: Config, key: str, did: str) -> Observed:

@@ -169,10 +169,18 @@ async def _run(calls: LedgerFile | CdrFile, asked: _Question, out: _Output) -> T
         live = await stack.enter_async_context(_live(asked.present)) if asked.lists else None
         own = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="screener")), "store")
         server = await stack.enter_async_context(EmbeddedServer(own))
-        state = stack.enter_context(Rehearsal(server.url, live, terms_of(asked.candidate.feeds)))
+        feeds, half_life_days = terms_of(asked.candidate.feeds), settings.trust.half_life_days
+        state = stack.enter_context(Rehearsal(server.url, live, feeds, half_life_days=half_life_days))
         progress = stack.enter_context(_progress())
         task = progress.add_task("judging", total=total)
-        batches = past.rerun(calls, state, judge, lambda _: settings.region, asked.since)
+        batches = past.rerun(
+            calls,
+            state,
+            judge,
+            settings.place.region_of,
+            asked.since,
+            long_call_s=settings.trust.long_call_s,
+        )
         for changes, counts in batches:
             tally.add(counts)
             for change in changes:
@@ -184,10 +192,10 @@ async def _run(calls: LedgerFile | CdrFile, asked: _Question, out: _Output) -> T
 
 def _judge(asked: _Question, *, aside: bool) -> AbstractContextManager[past.Bench | past.Aside]:
     candidate, baseline = asked.candidate, asked.baseline
-    zone = candidate.settings.zone
+    place = candidate.settings.place
     if aside:
-        return past.Aside(candidate.document, baseline.document if baseline else None, zone)
-    return nullcontext(past.Bench(candidate.policy, baseline.policy if baseline else None, zone))
+        return past.Aside(candidate.document, baseline.document if baseline else None, place)
+    return nullcontext(past.Bench(candidate.policy, baseline.policy if baseline else None, place))
 
 
 @asynccontextmanager

@@ -10,6 +10,8 @@ import typer
 
 from screener import __version__, app, dialplan, telemetry
 from screener.cli.common import Site, load, show
+from screener.config import failing
+from screener.errors import ConfigError
 
 Dialplan = Annotated[
     Path | None,
@@ -32,13 +34,18 @@ def run(site: Site = None) -> None:
 
 
 def check(site: Site = None, plan: Dialplan = None) -> None:
-    """Check the configuration and that the dialplan has what it needs; exit code 2 and every error if not."""
+    """Check configuration, its examples and the dialplan; exit code 2 and every error if not good."""
     loaded = load(site)
+    for one in failing(loaded, own=False):
+        show(f"note: by your changes an example does not hold any more: {one}")
+    if broken := failing(loaded, own=True):
+        raise ConfigError(broken)
     loaded.ami_secret()
     directory = plan or (dialplan.INSTALLED if dialplan.INSTALLED.is_dir() else dialplan.shipped_dir())
     dialplan.check(directory)
-    policy = loaded.policy
+    policy, variant = loaded.policy, loaded.settings.variant
     show(
-        f"good: {len(policy.rules)} rules in {len(policy.groups)} groups, policy {policy.hash}; "
+        f"good: {len(policy.rules)} rules in {len(policy.groups)} groups, policy {policy.hash}"
+        f"{f', variant {variant}' * bool(variant)}; {len(loaded.examples)} examples; "
         f"the dialplan in {directory} has every action"
     )

@@ -18,9 +18,10 @@ def status(site: Site = None, as_json: AsJson = False) -> None:
         show_json(answer)
         return
     show(f"screener {answer['version']}, running since {answer['started_at']}")
-    show(f"policy {answer['policy']}, {answer['rule_count']} rules, loaded {answer['loaded_at']}")
+    variant = f", variant {answer['variant']}" if answer["variant"] else ""
+    show(f"policy {answer['policy']}{variant}, {answer['rule_count']} rules, loaded {answer['loaded_at']}")
     if answer["problems"]:
-        show(f"NOT reloaded at {answer['reload_failed_at']}, the policy above stays in force, for:")
+        show(f"NOT in order at {answer['reload_failed_at']}, the policy above is in force all the same:")
         for problem in answer["problems"]:
             show(f"  {problem}")
     if answer["restart_needed"]:
@@ -56,6 +57,7 @@ def _parts(answer: dict[str, Any]) -> list[str]:
     return [
         f"Asterisk at {ami['address']}: {since}, {ami['reconnects']} reconnects",
         "store: " + ("reachable" if store["reachable"] else f"NOT reachable, {store['reason']}"),
+        *([f"trust: {lost} lessons lost"] if (lost := store["lost_lessons"]) else []),
         f"ledger: {written}, {ledger['waiting']} rows waiting, {ledger['dropped']} lost",
         f"verdicts: {'; '.join(verdicts) or 'none yet'}",
         *([f"without a verdict: {', '.join(failures)}"] if failures else []),

@@ -4,6 +4,7 @@
 the merged tree must be complete; a file of the site needs to hold only what it changes.
 """
 
+from screener.config.examples import failing
 from screener.config.layers import shipped_dir, stamps
 from screener.config.loading import SECRET_VARIABLE, Config, load, state_dir
 from screener.config.settings import Ami, Log, Redis, Settings, Tls
@@ -16,6 +17,7 @@ __all__ = [
     "Redis",
     "Settings",
     "Tls",
+    "failing",
     "load",
     "shipped_dir",
     "stamps",

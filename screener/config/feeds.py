@@ -11,6 +11,7 @@ import phonenumbers
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    Field,
     StringConstraints,
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
@@ -21,7 +22,7 @@ from pydantic_core import PydanticCustomError
 
 from screener.config.nodes import Scalar, Tree, merge
 from screener.config.settings import Line, OptionalLine  # noqa: TC001 - pydantic reads annotations
-from screener.config.validating import locate
+from screener.config.validating import MISSING, locate
 from screener.policy import Flag, Number, Positive, Text, Written
 
 if TYPE_CHECKING:
@@ -152,28 +153,36 @@ class FeedsFile(Written):
     """The contents of `feeds.yaml`, once `defaults` is laid under each feed."""
 
     defaults: Defaults
-    feeds: dict[Annotated[str, BeforeValidator(_name)], Feed]
+    feeds: dict[Annotated[str, BeforeValidator(_name)], Feed] = Field(description="The feeds by their names.")
 
 
-def with_defaults(tree: Tree) -> Tree:
-    """The file with `defaults` laid under each feed; every value keeps the place where it was written."""
-    defaults, feeds = tree.items.get("defaults"), tree.items.get("feeds")
+def with_defaults(tree: Tree, key: str = "feeds") -> Tree:
+    """The file with `defaults` laid under each feed; every value keeps the place where it was written.
+
+    `key` is where they stand; what is said of feeds here holds for whatever stands there.
+    """
+    defaults, feeds = tree.items.get("defaults"), tree.items.get(key)
     if not isinstance(feeds, Tree):
         return tree
     if not isinstance(defaults, Tree):  # that is the problem then, not each value that no feed has
-        return Tree(tree.place, tree.items | {"feeds": Tree(feeds.place)}, tree.keys)
+        return Tree(tree.place, tree.items | {key: Tree(feeds.place)}, tree.keys)
     whole = {
         name: merge(defaults, feed) if isinstance(feed, Tree) else feed for name, feed in feeds.items.items()
     }
-    return Tree(tree.place, tree.items | {"feeds": Tree(feeds.place, whole, feeds.keys)}, tree.keys)
+    return Tree(tree.place, tree.items | {key: Tree(feeds.place, whole, feeds.keys)}, tree.keys)
 
 
 def told_once(problems: Iterable[str]) -> list[str]:
-    """The problems with the file: a wrong default is wrong in each feed that takes it, yet one problem."""
+    """The problems with the file: a wrong default is wrong in each feed that takes it, yet one problem.
+
+    So is a misspelt default, which no feed has then.
+    """
     told: dict[tuple[str, str, str], str] = {}
-    for problem in problems:
-        place, key, text = problem.split(": ", 2)
-        told.setdefault((place, key.rpartition(".")[2], text), problem)
+    parts = [(*problem.split(": ", 2), problem) for problem in problems]
+    misspelt = any(key.startswith("defaults.") for _, key, _, _ in parts)
+    for place, key, text, problem in parts:
+        if not (misspelt and text == MISSING):
+            told.setdefault((place, key.rpartition(".")[2], text), problem)
     return list(told.values())
 
 

@@ -1,4 +1,4 @@
-"""The layers of configuration: the shipped files, and those of the site merged over them.
+"""The layers of configuration: the shipped files, over them those of a variant, over all those of the site.
 
 A file of the site counts by its name. A name that nothing reads is a problem, because it
 would otherwise be a silent typing mistake.
@@ -12,13 +12,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeAlias
 
-from screener.config.nodes import Tree, merge, read_tree
+from screener.config.nodes import Scalar, Tree, merge, read_tree
 
 SETTINGS = "screener.yaml"
 POLICY = "policy.yaml"
 FEEDS = "feeds.yaml"
+EXAMPLES = "examples.yaml"
 PROFILES = "profiles.yaml"
 RULES = "rules"
+VARIANTS = "variants"
+FILES = (SETTINGS, POLICY, FEEDS, PROFILES, EXAMPLES)
 
 Stamps: TypeAlias = tuple[tuple[str, int, int, int], ...]
 """Name, time of change, size and identity of each file of the site: another one, another stamp."""
@@ -29,16 +32,29 @@ _SHIPPED = "shipped"
 
 @dataclass(slots=True)
 class Layers:
-    """The merged tree of each file by its name; a file in `broken` could not be read in some layer."""
+    """The merged tree of each file by its name; a file in `broken` could not be read in some layer.
+
+    `made_for` is the country of the layers below the site, whose examples are read by its numbering plan.
+    """
 
     trees: dict[str, Tree] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
+    made_for: str = ""
 
     @property
     def rule_files(self) -> list[str]:
         """Names of the files that hold rules, those of the site alone at the end."""
         return [name for name in self.trees if name.startswith(f"{RULES}/")]
+
+    def lay(self, over: Layers) -> None:
+        """Lay another layer over this one."""
+        for name, tree in over.trees.items():
+            below = self.trees.get(name)
+            merged = tree if below is None else merge(below, tree)
+            self.trees[name] = _own_first(merged, tree) if name == PROFILES else merged
+        self.broken |= over.broken
+        self.problems += over.problems
 
 
 def shipped_dir() -> Path:
@@ -49,12 +65,45 @@ def shipped_dir() -> Path:
 
 
 def read_layers(shipped: Path, site: Path | None) -> Layers:
-    """Read and merge all files of both layers; whatever is wrong is in `problems`, nothing is raised."""
-    layers = Layers()
-    _read_directory(layers, shipped, _SHIPPED)
-    if site is not None:
-        _read_directory(layers, site, str(site))
+    """Read and merge all files of all layers; whatever is wrong is in `problems`, nothing is raised."""
+    layers = _read_directory(shipped, _SHIPPED)
+    own = _read_directory(site, str(site)) if site else Layers()
+    if chosen := _variant(own):
+        names = variants(shipped)
+        if chosen.text in names:
+            where = shipped / VARIANTS / chosen.text
+            layers.lay(_read_directory(where, f"{_SHIPPED}/{VARIANTS}/{chosen.text}"))
+        else:
+            there = f"no such variant; there are {', '.join(names)}"
+            layers.problems.append(f"{chosen.place}: variant: {there}")
+    if elsewhere := _variant(layers):
+        layers.problems.append(f"{elsewhere.place}: variant: only your own {SETTINGS} may choose one")
+    if SETTINGS in layers.trees and isinstance(region := layers.trees[SETTINGS].items.get("region"), Scalar):
+        layers.made_for = region.text
+    layers.lay(own)
     return layers
+
+
+def variants(shipped: Path) -> list[str]:
+    """The names of the variants that come with the screener."""
+    return sorted(path.name for path in (shipped / VARIANTS).glob("[a-z]*") if path.is_dir())
+
+
+def _variant(layers: Layers) -> Scalar | None:
+    """The variant that is chosen here, where it is written."""
+    tree = layers.trees.get(SETTINGS)
+    node = tree.items.get("variant") if tree else None
+    return node if isinstance(node, Scalar) and node.text else None
+
+
+def _own_first(merged: Tree, over: Tree) -> Tree:
+    """The first profile that matches is in force: those of an upper layer stand before those below it."""
+    profiles, own = merged.items.get("profiles"), over.items.get("profiles")
+    if not (isinstance(profiles, Tree) and isinstance(own, Tree)):
+        return merged
+    order = {name: profiles.items[name] for name in (*own.items, *profiles.items)}
+    ordered = Tree(profiles.place, order, profiles.keys)
+    return Tree(merged.place, merged.items | {"profiles": ordered}, merged.keys)
 
 
 def stamps(site: Path | None) -> Stamps:
@@ -68,12 +117,13 @@ def stamps(site: Path | None) -> Stamps:
     return tuple(found)
 
 
-def _read_directory(layers: Layers, directory: Path, shown: str) -> None:
+def _read_directory(directory: Path, shown: str) -> Layers:
+    layers = Layers()
     try:
         names = sorted(_names(directory))
     except OSError as error:
         layers.problems.append(f"{shown}:1:1: directory: cannot be read: {error.strerror}")
-        return
+        return layers
     for name in names:
         file = f"{shown}/{name}"
         if problem := _misplaced(name):
@@ -90,8 +140,8 @@ def _read_directory(layers: Layers, directory: Path, shown: str) -> None:
         if tree is None:
             layers.broken.add(name)
         else:
-            below = layers.trees.get(name)
-            layers.trees[name] = tree if below is None else merge(below, tree)
+            layers.trees[name] = tree
+    return layers
 
 
 def _names(directory: Path) -> list[str]:
@@ -110,7 +160,7 @@ def _is_yaml(path: Path) -> bool:
 def _misplaced(name: str) -> str | None:
     if name.endswith(".yml"):
         return f"is not read; name it {name.removesuffix('.yml')}.yaml"
-    if name in {SETTINGS, POLICY, FEEDS, PROFILES} or name.startswith(f"{RULES}/"):
+    if name in FILES or name.startswith(f"{RULES}/"):
         return None
-    close = get_close_matches(name, [SETTINGS, POLICY, FEEDS, PROFILES], 1, 0.7)
+    close = get_close_matches(name, FILES, 1, 0.7)
     return "is not read" + (f"; did you mean {close[0]}?" if close else f"; rules belong into {RULES}/")

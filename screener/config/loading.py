@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pydantic import BaseModel, SecretStr
 
+from screener.config.examples import Example, ExamplesFile, unknown_names
 from screener.config.feeds import Feed, FeedsFile, forced_by_feeds, told_once, with_defaults
 from screener.config.layers import (
+    EXAMPLES,
     FEEDS,
     POLICY,
     PROFILES,
@@ -77,6 +79,8 @@ class Config:
     policy: Policy
     trees: dict[str, Tree] = field(repr=False)
     feeds: Mapping[str, Feed] = field(default_factory=dict)
+    examples: Mapping[str, Example] = field(default_factory=dict)
+    made_for: str = ""
     site: Path | None = None
     stamps: Stamps = ()
 
@@ -130,7 +134,7 @@ class Config:
 def load(
     site: Path | None = None, *, shipped: Path | None = None, environ: Mapping[str, str] | None = None
 ) -> Config:
-    """Read the shipped configuration with that of the site merged over it.
+    """Read the shipped configuration, over it the variant that the site chooses, over it that of the site.
 
     Raises ConfigError with all problems of all files together. Nothing is created or contacted;
     `secret_file` is read only when the secret is needed (`Config.ami_secret`).
@@ -143,7 +147,8 @@ def load(
     if settings is not None:
         problems += _two_secrets(layers.trees[SETTINGS], settings)
     actions = _checked(PolicyFile, POLICY, layers)
-    feeds = _feeds(layers)
+    feeds = _checked(FeedsFile, FEEDS, layers, defaults_under="feeds")
+    examples = _checked(ExamplesFile, EXAMPLES, layers, defaults_under="examples")
     groups = _groups(layers)
     problems += forced_by_feeds(groups, [layers.trees[name] for name in layers.rule_files])
     profiles = _checked(ProfilesFile, PROFILES, layers)
@@ -153,14 +158,17 @@ def load(
         profiles=profiles or ProfilesFile(),
     )
     policy = _compiled(document, layers)
-    if problems or settings is None or policy is None or feeds is None:
+    if examples and not problems:  # else a name may be unknown only because its rule could not be read
+        problems += unknown_names(examples.examples, layers.trees[EXAMPLES], document)
+    if problems or not (settings and policy and feeds and examples):
         pieces = policy.pieces() if policy else []
         policy = None
         while pieces:
             del pieces[-16:]
             time.sleep(0)  # a running service loads in a thread: its callers have the turn
         raise ConfigError(list(dict.fromkeys(problems)))
-    return Config(settings, document, policy, layers.trees, feeds, site, before)
+    tried, home = examples.examples, layers.made_for
+    return Config(settings, document, policy, layers.trees, feeds.feeds, tried, home, site, before)
 
 
 def state_dir(site: Path | None) -> Path:
@@ -173,24 +181,17 @@ def state_dir(site: Path | None) -> Path:
     return Path(node.text)
 
 
-def _checked(model: type[M], name: str, layers: Layers) -> M | None:
+def _checked(model: type[M], name: str, layers: Layers, *, defaults_under: str = "") -> M | None:
     if name in layers.broken:
         return None
     if name not in layers.trees:
         layers.problems.append(f"{name}:1:1: file: is missing from the shipped configuration")
         return None
+    if defaults_under:
+        layers.trees[name] = with_defaults(layers.trees[name], defaults_under)
     checked, problems = check(model, layers.trees[name])
-    layers.problems += problems
+    layers.problems += told_once(problems) if defaults_under else problems
     return checked
-
-
-def _feeds(layers: Layers) -> Mapping[str, Feed] | None:
-    if FEEDS in layers.trees:
-        layers.trees[FEEDS] = with_defaults(layers.trees[FEEDS])
-    before = len(layers.problems)
-    checked = _checked(FeedsFile, FEEDS, layers)
-    layers.problems[before:] = told_once(layers.problems[before:])
-    return checked.feeds if checked else None
 
 
 def _groups(layers: Layers) -> tuple[Group, ...]:

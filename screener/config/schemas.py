@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from screener.config.layers import POLICY, PROFILES, RULES, SETTINGS, shipped_dir
+from screener.config.examples import ExamplesFile
+from screener.config.feeds import FeedsFile
+from screener.config.layers import EXAMPLES, FEEDS, POLICY, PROFILES, RULES, SETTINGS, shipped_dir
 from screener.config.nodes import Tree, read_tree
 from screener.config.settings import Settings
 from screener.policy import Group, PolicyFile, ProfilesFile
@@ -25,6 +27,8 @@ MODELS: Final[Mapping[str, tuple[str, type[Written]]]] = {
     "policy": (POLICY, PolicyFile),
     "rules": (f"{RULES}/*.yaml", Group),
     "profiles": (PROFILES, ProfilesFile),
+    "feeds": (FEEDS, FeedsFile),
+    "examples": (EXAMPLES, ExamplesFile),
 }
 """Of each schema by its name: the files that it is for, and the model that it is made from."""
 

@@ -15,7 +15,8 @@ import phonenumbers
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from screener.policy import Flag, Written
+from screener.facts import Place
+from screener.policy import Flag, Trunk, Written
 
 
 def _port(value: object) -> int:
@@ -67,8 +68,26 @@ def _absolute(text: str) -> Path:
     return path
 
 
+def _count(most: int) -> BeforeValidator:
+    def count(value: object) -> int:
+        if (
+            isinstance(value, str)
+            and re.fullmatch(r"[1-9][0-9]{0,4}", value, re.ASCII)
+            and int(value) <= most
+        ):
+            return int(value)
+        raise PydanticCustomError("count", "expected a whole number from 1 to {most}", {"most": most})
+
+    return BeforeValidator(count)
+
+
+def _optional_path(text: str) -> str:
+    return str(_absolute(text)) if text else ""
+
+
 OptionalLine = Annotated[str, StringConstraints(max_length=255), AfterValidator(_one_line)]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_one_line)]
+Region = Annotated[str, AfterValidator(_region)]
 Directory = Annotated[Path, BeforeValidator(_absolute)]
 
 
@@ -98,6 +117,20 @@ class Redis(Written):
     url: Annotated[OptionalLine, AfterValidator(_redis_url)] = Field(repr=False)
 
 
+class TrunkSettings(Written):
+    """What is particular about a carrier link."""
+
+    region: Region
+
+
+class Trust(Written):
+    """How our own calls teach trust; an empty `voicemail_dir` means that messages teach nothing."""
+
+    long_call_s: Annotated[int, _count(3600)]
+    half_life_days: Annotated[int, _count(3650)]
+    voicemail_dir: Annotated[OptionalLine, AfterValidator(_optional_path)]
+
+
 class Log(Written):
     """How much is logged, and in which form."""
 
@@ -112,13 +145,23 @@ class Settings(Written):
     redis: Redis
     state_dir: Directory
     recordings_dir: Directory
-    region: Annotated[str, AfterValidator(_region)]
+    region: Region
+    trunks: dict[Trunk, TrunkSettings]
+    city: Flag
     timezone: Annotated[str, AfterValidator(_zone)]
     watch: Literal["notify", "poll", "off"]
+    variant: OptionalLine
     own_numbers: tuple[Annotated[str, AfterValidator(_number)], ...]
+    trust: Trust
     log: Log
 
     @cached_property
     def zone(self) -> ZoneInfo:
         """The time zone in which local hours and days are counted."""
         return ZoneInfo(self.timezone)
+
+    @cached_property
+    def place(self) -> Place:
+        """Where this PBX stands, for the facts of a call."""
+        trunks = tuple((trunk, about.region) for trunk, about in self.trunks.items())
+        return Place(self.region, self.zone, trunks, self.city)

@@ -20,8 +20,9 @@ Steps = tuple[int | str, ...]
 
 _KEY = "[key]"
 """What pydantic appends to the path when not the value but the key of a dict is at fault."""
+MISSING = "is required, but missing"
 _PLAINLY = {
-    "missing": "is required, but missing",
+    "missing": MISSING,
     "string_type": "expected a text",
     "string_too_short": "must not be empty",
     "model_type": "expected keys with values below it",
@@ -95,7 +96,7 @@ def _problems(errors: list[ErrorDetails], model: type[BaseModel], tree: Tree) ->
 
 
 def _said(one: ErrorDetails) -> str:
-    if one["type"] == "literal_error":
+    if one["type"] in {"literal_error", "enum"}:
         return f"expected {one['ctx']['expected']}"
     if one["type"] == "string_too_long":
         return f"longer than {one['ctx']['max_length']} characters"
@@ -122,15 +123,18 @@ def key_place(tree: Tree, path: Steps) -> Place:
 
 
 def _meant(model: type[BaseModel], tree: Tree, path: Steps) -> str | None:
-    """The known key, not used yet, that is most like the unknown one."""
+    """The known key that is very like the unknown one, or one not used yet that is somewhat like it."""
     kind: Any = model
     for part in path[:-1]:
         fields = getattr(kind, "model_fields", None)
         kind = fields[part].annotation if fields else get_args(kind)[1]
     used = locate(tree, path[:-1])
     free = [name for name in kind.model_fields if not isinstance(used, Tree) or name not in used.items]
-    close = get_close_matches(str(path[-1]), free or list(kind.model_fields), 1, 0.6)
-    return close[0] if close else None
+    # A lower layer or `defaults` may have set the one that is meant.
+    for names, likeness in ((list(kind.model_fields), 0.85), (free or list(kind.model_fields), 0.6)):
+        for close in get_close_matches(str(path[-1]), names, 1, likeness):
+            return str(close)
+    return None
 
 
 def _stand_in(whole: dict[str, Any], path: Steps) -> None:

@@ -1,7 +1,7 @@
 """The append-only record of every call: what was asked, what was known, what was decided, how it ended.
 
 The service writes through `Ledger`, without ever holding up a call; anything else,
-in this process or another, reads with `calls`, `oldest_first` and `filed`. One row per event:
+in this process or another, reads with `calls`, `ends`, `oldest_first` and `filed`. One row per event:
 
 setup, challenge
     `call` {number, e164, name, did, trunk, …}, `facts` {name: value}, `verdict`
@@ -9,7 +9,9 @@ setup, challenge
     `missing` [what could not be learned].
 end
     `disposition` (answered, abandoned, recorded, rejected, …), `talk_s`,
-    `delay_ms` as the dialplan measured it, `cause`.
+    `delay_ms` as the dialplan measured it, `cause`, `peer` (the channel that answered).
+dialled
+    a call of ours to the outside that is over: `number`, `e164`, `answered`, `talk_s`.
 recording
     `path`, `leg`, `bytes`, `seconds`, `active_s`, `sha256`, `complete`,
     `closed_at`, `notice_played_at`.
@@ -18,8 +20,8 @@ Other kinds may be added: readers pass over what they do not know. Reading order
 `store` (the file), `writer`, `reader`.
 """
 
-from screener.ledger.reader import CallRecord, calls, count, filed, oldest_first
+from screener.ledger.reader import CallRecord, calls, calls_came_by, count, ends, filed, oldest_first
 from screener.ledger.store import Row
 from screener.ledger.writer import Ledger
 
-__all__ = ["CallRecord", "Ledger", "Row", "calls", "count", "filed", "oldest_first"]
+__all__ = ["CallRecord", "Ledger", "Row", "calls", "calls_came_by", "count", "ends", "filed", "oldest_first"]

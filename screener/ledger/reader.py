@@ -29,7 +29,14 @@ WHERE at_us >= ? AND NOT EXISTS (
 ) ORDER BY at_us DESC, seq DESC
 """
 OLDEST_FIRST = FIRST_ROWS.replace("DESC", "ASC")
+FROM_OUTSIDE = FIRST_ROWS.replace("at_us >= ?", "at_us >= ? AND kind != 'dialled'", 1)
 ROWS_OF_CALL = "SELECT pbx, call_id, kind, at_us, body FROM row WHERE pbx = ? AND call_id = ? ORDER BY seq"
+
+ENDS = """
+SELECT pbx, call_id, kind, at_us, body FROM row
+WHERE at_us >= ? AND kind = 'end' ORDER BY at_us DESC, seq DESC
+"""
+CAME_BY = "SELECT 1 FROM row WHERE at_us >= ? AND kind = 'setup' AND instr(body, ?) LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,7 @@ def calls(
     caller: str = "",
     action: str = "",
 ) -> Iterator[CallRecord]:
-    """Past calls, newest first, each once with all its rows, as of one moment.
+    """Past calls from outside, newest first, each once with all its rows, as of one moment.
 
     `caller` is compared with the number as presented and as E.164, `action` with the
     last verdict's. Raises LedgerError at the first step when the file is missing, not
@@ -77,7 +84,7 @@ def calls(
     """
     with _reading(path) as db:
         found = 0
-        for key in db.execute(FIRST_ROWS, (micros(since) if since else -(2**63),)):
+        for key in db.execute(FROM_OUTSIDE, (micros(since) if since else -(2**63),)):
             if limit is not None and found >= limit:
                 return
             record = _fold([decode(*row) for row in db.execute(ROWS_OF_CALL, key)])
@@ -109,6 +116,26 @@ def filed(path: Path) -> dict[str, int]:
         bodies = db.execute("SELECT body FROM row WHERE kind = 'recording' ORDER BY seq")
         found = [json.loads(body) for (body,) in bodies]
         return {PurePath(one.get("path", "")).name: one.get("bytes", -1) for one in found}
+
+
+def ends(path: Path, since: datetime) -> Iterator[tuple[Row, dict[str, Any]]]:
+    """How calls ended, the latest first, each with its `call` section as filed, empty if it was not judged.
+
+    For programs: unfit to print. LedgerError as `calls`.
+    """
+    with _reading(path) as db:
+        for row in db.execute(ENDS, (micros(since),)):
+            end = decode(*row)
+            asked = db.execute(ROWS_OF_CALL, (end.pbx, end.call_id))
+            bodies = (decode(*one).body for one in asked if one[2] == "setup")
+            yield end, next((body.get("call", {}) for body in bodies), {})
+
+
+def calls_came_by(path: Path, trunk: str, since: datetime) -> bool:
+    """Whether screened calls have come in by this endpoint; LedgerError as `calls`."""
+    with _reading(path) as db:
+        # Bodies are canonical JSON: within a string of a caller's the quotation marks would be escaped.
+        return db.execute(CAME_BY, (micros(since), f'"trunk":{json.dumps(trunk)}')).fetchone() is not None
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from screener.policy.document import Actions, Group, PolicyDocument, PolicyFile,
 from screener.policy.explaining import explain
 from screener.policy.judging import FORCE_PRECEDENCE, GroupSum, Policy
 from screener.policy.overriding import UNKNOWN_GROUP
-from screener.policy.profiles import ProfilesFile
-from screener.policy.values import Flag, Number, Positive, Text, Written
+from screener.policy.profiles import ProfilesFile, Trunk
+from screener.policy.values import Flag, Number, Positive, Symbol, Text, Written
 
 __all__ = [
     "FORCE_PRECEDENCE",
@@ -29,7 +29,9 @@ __all__ = [
     "Problem",
     "ProfilesFile",
     "Rule",
+    "Symbol",
     "Text",
+    "Trunk",
     "Written",
     "compile_policy",
     "explain",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from screener.call import fits
 from screener.policy.values import Flag, GroupName, Number, Positive, Symbol, Text, Threshold, Written
 
 if TYPE_CHECKING:
@@ -208,12 +209,7 @@ class Condition:
 
 
 def _any(patterns: tuple[str, ...], *values: FactValue | None) -> bool:
-    return any(
-        isinstance(value, str)
-        and (value == pattern or (pattern[-1] == "*" and value.startswith(pattern[:-1])))
-        for value in values
-        for pattern in patterns
-    )
+    return any(isinstance(value, str) and fits(pattern, value) for value in values for pattern in patterns)
 
 
 @lru_cache(maxsize=8)

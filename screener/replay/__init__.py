@@ -8,7 +8,7 @@ the order of time); `aside` is the second process.
 from screener.replay.aside import Aside
 from screener.replay.cdr import INBOUND_CONTEXTS, CdrFile, House
 from screener.replay.comparing import BLOCKED_TALK_S, Bench, Changed, Tally
-from screener.replay.past import PastCall
+from screener.replay.past import PastCall, PastDial
 from screener.replay.recorded import LedgerFile
 from screener.replay.rerun import rerun
 
@@ -22,6 +22,7 @@ __all__ = [
     "House",
     "LedgerFile",
     "PastCall",
+    "PastDial",
     "Tally",
     "rerun",
 ]

@@ -13,9 +13,9 @@ from screener.replay.comparing import Bench
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from datetime import tzinfo
     from multiprocessing.connection import Connection
 
+    from screener.facts import Place
     from screener.policy import PolicyDocument
     from screener.replay.comparing import Changed, Heard, Tally
 
@@ -25,11 +25,11 @@ _END_S = 5.0
 class Aside:
     """Like `Bench`, by the documents of its policies; to be used as a context. One batch at a time."""
 
-    def __init__(self, new: PolicyDocument, before: PolicyDocument | None, zone: tzinfo) -> None:
+    def __init__(self, new: PolicyDocument, before: PolicyDocument | None, place: Place) -> None:
         # Not forked: a fork would copy threads' locks in whatever state they are.
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, new, before, zone), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, new, before, place), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -63,10 +63,10 @@ def _alive() -> Iterator[None]:
 
 
 def _serve(
-    pipe: Connection, new: PolicyDocument, before: PolicyDocument | None, zone: tzinfo
+    pipe: Connection, new: PolicyDocument, before: PolicyDocument | None, place: Place
 ) -> None:  # pragma: no cover - in another process
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes the pipe
-    bench = Bench(compile_policy(new), compile_policy(before) if before else None, zone)
+    bench = Bench(compile_policy(new), compile_policy(before) if before else None, place)
     try:
         while True:
             bench.submit(pipe.recv())

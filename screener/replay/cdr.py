@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from screener.call import Call, Stage
 from screener.errors import SourceUnreadable
-from screener.replay.past import PastCall
+from screener.replay.past import PastCall, PastDial
 from screener.text import printable
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ INSERT INTO call VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE S
     answered = max(answered, excluded.answered), talk_s = max(talk_s, excluded.talk_s)
 """  # noqa: S608 - names of columns
 _IN_ORDER = """
-SELECT id, at_us, number, name, did, channel, answered, talk_s FROM call
-WHERE kind = 2 AND at_us >= ? ORDER BY at_us, id
+SELECT id, at_us, kind, number, name, did, channel, answered, talk_s FROM call
+WHERE kind >= 1 AND at_us >= ? ORDER BY at_us, id
 """
 
 
@@ -101,7 +101,7 @@ class _Record(NamedTuple):
 
 
 class CdrFile:
-    """The inbound calls of one file, each once, in the order of their start."""
+    """The inbound and outbound calls of one file, each once, in the order of their start."""
 
     def __init__(self, path: Path, house: House, *, header: bool = False) -> None:
         """With `header` the first line must name the columns; without, it may."""
@@ -143,12 +143,15 @@ class CdrFile:
         counted = "SELECT count(*) FROM call WHERE kind = 2 AND at_us >= ?"
         return int(self._db.execute(counted, (_micros(since),)).fetchone()[0])
 
-    def calls(self, since: datetime | None) -> Iterator[PastCall]:
-        """Calls from outside that began at `since` or later."""
-        for id_, at_us, number, name, did, channel, answered, talk_s in self._db.execute(
+    def calls(self, since: datetime | None) -> Iterator[PastCall | PastDial]:
+        """Calls from and to the outside that began at `since` or later."""
+        for id_, at_us, kind, number, name, did, channel, answered, talk_s in self._db.execute(
             _IN_ORDER, (_micros(since),)
         ):
             at = _EPOCH + at_us * _MICROSECOND
+            if _KINDS[kind] == "outbound":
+                yield PastDial(did, "", at + timedelta(seconds=talk_s), bool(answered), talk_s)
+                continue
             call = Call(id_, channel, Stage.SETUP, at, number=number, name=name, did=did)
             yield PastCall(call, bool(answered), talk_s, UNKNOWN)
 

@@ -14,9 +14,8 @@ from screener.verdict import Action
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import tzinfo
 
-    from screener.facts import FactValue
+    from screener.facts import FactValue, Place
     from screener.number import CallerNumber
     from screener.policy import Policy
     from screener.replay.past import PastCall
@@ -129,8 +128,8 @@ class Bench:
     Without `before`, such calls are compared with what happened: they were let through.
     """
 
-    def __init__(self, new: Policy, before: Policy | None, zone: tzinfo) -> None:
-        self._new, self._before, self._zone = new, before, zone
+    def __init__(self, new: Policy, before: Policy | None, place: Place) -> None:
+        self._new, self._before, self._place = new, before, place
         self._tally = Tally()
         self._last = ("", "")
         self._done: tuple[list[Changed], Tally] = ([], self._tally)
@@ -152,7 +151,7 @@ class Bench:
         if call.stage is Stage.CHALLENGE and self._last[0] == call.id and self._last[1] != Action.CHALLENGE:
             tally.not_asked += 1
             return ()
-        facts = known_of(past, caller, observed, self._zone)
+        facts = known_of(past, caller, observed, self._place)
         verdict = self._new.judge(facts)
         self._verify(past, verdict, facts)
         new, old = Side.of(verdict), self._old(past, verdict, facts)
@@ -193,7 +192,7 @@ class Bench:
 
 
 def known_of(
-    past: PastCall, caller: CallerNumber, observed: Mapping[str, FactValue], zone: tzinfo
+    past: PastCall, caller: CallerNumber, observed: Mapping[str, FactValue], place: Place
 ) -> dict[str, FactValue]:
     """The facts of a past call: computed from the call, else as recorded, else as rebuilt."""
     if past.facts is not None:
@@ -204,7 +203,7 @@ def known_of(
             {} if past.blind else {name: observed[name] for name in observed if not name.startswith(silent)}
         )
         observed = {**younger, **{name: value for name, value in past.facts.items() if name in BY_NAME}}
-    facts = facts_of(past.call, caller, observed, zone)
+    facts = facts_of(past.call, caller, observed, place)
     for name in past.unknown:
         facts.pop(name, None)
     return facts

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 class PastCall:
     """One question of a past call, and what became of the call.
 
-    `answered`: a person of ours took it, and talked for `talk_s`. `unknown` names facts that this
-    source cannot tell, although they could be computed from the empty fields of `call`. `facts` and
-    `verdict` are those of the ledger, None where it was not asked; `blind`: the store did not answer then.
+    `answered`: a person of ours took it, and talked for `talk_s`; `passed`: the challenge. `unknown`
+    names facts that this source cannot tell, although they could be computed from the empty fields of
+    `call`. `facts` and `verdict` are those of the ledger, None where it was not asked; `blind`: the store
+    did not answer then.
     """
 
     call: Call
@@ -30,6 +31,18 @@ class PastCall:
     facts: Mapping[str, FactValue] | None = None
     verdict: Mapping[str, Any] | None = None
     blind: bool = False
+    passed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PastDial:
+    """A past call of ours to the outside: it is not judged, it teaches whom we trust; `at` is its end."""
+
+    number: str
+    trunk: str
+    at: datetime
+    answered: bool
+    talk_s: int
 
 
 class Source(Protocol):
@@ -39,8 +52,8 @@ class Source(Protocol):
     def skipped(self) -> Counter[str]:
         """Calls and rows that are not replayed, by the reason."""
 
-    def calls(self, since: datetime | None) -> Iterator[PastCall]:
-        """Calls in the order of time."""
+    def calls(self, since: datetime | None) -> Iterator[PastCall | PastDial]:
+        """Calls in the order of time; of `PastCall` those that follow each other by one id are one call."""
 
     def total(self, since: datetime | None) -> int:
         """About how many `calls` will give."""

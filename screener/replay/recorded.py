@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from screener import ledger
 from screener.call import Call, Stage
-from screener.replay.past import PastCall
+from screener.replay.past import PastCall, PastDial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,10 +38,13 @@ class LedgerFile:
         """How many calls there are, from `since` on."""
         return ledger.count(self.path, since)
 
-    def calls(self, since: datetime | None) -> Iterator[PastCall]:
-        """Every question of every call; those of one call follow each other."""
+    def calls(self, since: datetime | None) -> Iterator[PastCall | PastDial]:
+        """Every question of every call, and whom we dialled; those of one call follow each other."""
         for rows in ledger.oldest_first(self.path, since):
-            yield from self._questions(rows)
+            if rows[0].kind == "dialled":
+                yield _dialled(rows[0])
+            else:
+                yield from self._questions(rows)
 
     def _questions(self, rows: Sequence[ledger.Row]) -> Iterator[PastCall]:
         end: dict[str, Any] = {}
@@ -51,6 +54,7 @@ class LedgerFile:
         talk_s = end.get("talk_s")
         answered = end.get("disposition") == "answered"
         became = (answered, talk_s if answered and type(talk_s) is int else 0)
+        passed = end.get("challenge") == "passed"
         asked = [row for row in rows if row.kind in set(Stage)]
         for row in asked:
             texts, facts, verdict = (row.body.get(name) for name in ("call", "facts", "verdict"))
@@ -58,11 +62,19 @@ class LedgerFile:
                 self.skipped["damaged or foreign rows"] += 1
                 continue
             call, blind = _call(row, Stage(row.kind), texts), bool(row.body.get("missing"))
-            yield PastCall(call, *became, facts=facts, verdict=verdict, blind=blind)
+            yield PastCall(call, *became, facts=facts, verdict=verdict, blind=blind, passed=passed)
         if not asked and end.get("missed"):
             yield PastCall(_call(rows[0], Stage.SETUP, end), *became, unknown=UNKNOWN)
         elif not asked:
             self.skipped["calls without a question"] += 1
+
+
+def _dialled(row: ledger.Row) -> PastDial:
+    number, channel, talk_s = (row.body.get(name) for name in ("number", "channel", "talk_s"))
+    answered = row.body.get("answered") is True
+    trunk = channel.rpartition("-")[0] if isinstance(channel, str) else ""
+    talked = talk_s if answered and type(talk_s) is int else 0
+    return PastDial(number if isinstance(number, str) else "", trunk, row.at, answered, talked)
 
 
 def _call(row: ledger.Row, stage: Stage, body: dict[str, Any]) -> Call:

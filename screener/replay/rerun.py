@@ -5,13 +5,14 @@ The server counts a batch while the one before it is judged, on large sources in
 
 from __future__ import annotations
 
+import heapq
 from datetime import timedelta
-from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
 from screener.call import Stage
 from screener.number import parse
-from screener.state import CALLER_TTL_S, Question
+from screener.replay.past import PastDial
+from screener.state import CALLER_TTL_S, TRUST_TTL_S, Question, Taught, trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
     from screener.number import CallerNumber
     from screener.replay.comparing import Changed, Heard, Tally
     from screener.replay.past import PastCall, Source
-    from screener.state import Rehearsal
+    from screener.state import Lesson, Rehearsal
 
 WARM_UP: Final = timedelta(seconds=CALLER_TTL_S)
 """Calls so long before the first one that is judged are counted, since the counters remember so long."""
+MEMORY: Final = timedelta(seconds=TRUST_TTL_S)
+"""Calls so long before it teach, but are not counted."""
 BATCH: Final = 200
 
 
@@ -37,23 +40,25 @@ class Judge(Protocol):
         """The changes in the batch that was submitted last, and its counts."""
 
 
-def rerun(
+def rerun(  # noqa: PLR0913 - what a replay is made of
     source: Source,
     state: Rehearsal,
     judge: Judge,
     region_of: Callable[[str], str],
     since: datetime | None = None,
+    *,
+    long_call_s: int,
 ) -> Iterator[tuple[list[Changed], Tally]]:
     """Judge the calls of a source that began at `since` or later: batch by batch the changes and counts.
 
     `region_of` gives the country of a trunk. Raises what the source and the stores raise.
     """
-    calls = source.calls(since - WARM_UP if since else None)
-    batch = _asked(calls, state, region_of)
+    asked = _Asked(source, state, region_of, since, long_call_s)
+    batch = asked.batch()
     judging = False
     while batch:
         observed = state.answers()
-        following = _asked(calls, state, region_of)
+        following = asked.batch()
         if judging:
             yield judge.result()
         judge.submit(
@@ -69,17 +74,62 @@ def rerun(
         yield judge.result()
 
 
-def _asked(
-    calls: Iterator[PastCall], state: Rehearsal, region_of: Callable[[str], str]
-) -> list[tuple[PastCall, CallerNumber]]:
-    batch = []
-    for past in islice(calls, BATCH):
-        call = past.call
-        batch.append((past, parse(call.number, region_of(call.trunk), call.presentation)))
-    state.ask([_question(past, caller) for past, caller in batch])
-    return batch
+class _Asked:
+    """Reads the source and asks the state, batch by batch; a call teaches when it is over, not before."""
 
+    def __init__(
+        self,
+        source: Source,
+        state: Rehearsal,
+        region_of: Callable[[str], str],
+        since: datetime | None,
+        long_call_s: int,
+    ) -> None:
+        self._calls = source.calls(since - MEMORY if since else None)
+        self._state, self._region_of, self._long_call_s = state, region_of, long_call_s
+        self._counts_from = since - WARM_UP if since else None
+        self._lessons: list[tuple[float, int, Taught]] = []
+        self._taken = 0
 
-def _question(past: PastCall, caller: CallerNumber) -> Question:
-    call = past.call
-    return Question(caller.key, call.did, call.id, call.at.timestamp(), call.stage is Stage.SETUP)
+    def batch(self) -> list[tuple[PastCall, CallerNumber]]:
+        """The next questions, which have been sent; empty at the end."""
+        batch: list[tuple[PastCall, CallerNumber]] = []
+        sent: list[Question | Taught] = []
+        for past in self._calls:
+            if isinstance(past, PastDial):
+                self._heed(past)
+                continue
+            call = past.call
+            caller = parse(call.number, self._region_of(call.trunk), call.presentation)
+            if self._counts_from is None or call.at >= self._counts_from:
+                at = call.at.timestamp()
+                sent += self._learned_by(at)
+                sent.append(Question(caller.key, call.did, call.id, at, call.stage is Stage.SETUP))
+                batch.append((past, caller))
+            if call.stage is Stage.SETUP and (past.answered or past.passed):
+                self._heed_call(past, caller)
+            if len(batch) == BATCH:
+                break
+        self._state.ask(sent)
+        return batch
+
+    def _heed(self, dial: PastDial) -> None:
+        called = parse(dial.number, self._region_of(dial.trunk))
+        lesson = trust.of_dialling(answered=dial.answered, talk_s=dial.talk_s, long_call_s=self._long_call_s)
+        self._keep(called, lesson, dial.at.timestamp())
+
+    def _heed_call(self, past: PastCall, caller: CallerNumber) -> None:
+        lesson = trust.of_call(
+            answered=past.answered, talk_s=past.talk_s, passed=past.passed, long_call_s=self._long_call_s
+        )
+        if lesson:
+            self._keep(caller, lesson, past.call.at.timestamp() + past.talk_s)
+
+    def _keep(self, caller: CallerNumber, lesson: Lesson, at: float) -> None:
+        if caller.key:
+            self._taken += 1
+            heapq.heappush(self._lessons, (at, self._taken, Taught(caller.key, lesson, at)))
+
+    def _learned_by(self, now: float) -> Iterator[Taught]:
+        while self._lessons and self._lessons[0][0] <= now:
+            yield heapq.heappop(self._lessons)[2]

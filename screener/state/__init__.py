@@ -3,30 +3,39 @@
 `client.py` asks in the path of a call, `observe.lua` is what it asks. `lists.py` keeps the allow and
 block entries, `patterns.py` says what may stand in them, `forms.py` how their numbers can arrive,
 `rows.py` is their form as text.
+`trust.py` is what calls teach about their callers, `learning.py` and `learn.lua` write it.
 `embedded.py` runs a server of our own, in its own place (`place.py`); `rehearsal.py` counts past calls.
 """
 
 from screener.state.client import Fact, Observed, State
 from screener.state.embedded import EmbeddedServer, serving
 from screener.state.forms import forms
+from screener.state.learning import MESSAGE_DAYS, Learning, Message
 from screener.state.lists import ImportReport, Lists
-from screener.state.rehearsal import CALLER_TTL_S, LISTED, Question, Rehearsal
+from screener.state.rehearsal import CALLER_TTL_S, LISTED, Question, Rehearsal, Taught
 from screener.state.rows import Entry, ListKind, Row
+from screener.state.trust import TRUST_TTL_S, Lesson
 
 __all__ = [
     "CALLER_TTL_S",
     "LISTED",
+    "MESSAGE_DAYS",
+    "TRUST_TTL_S",
     "EmbeddedServer",
     "Entry",
     "Fact",
     "ImportReport",
+    "Learning",
+    "Lesson",
     "ListKind",
     "Lists",
+    "Message",
     "Observed",
     "Question",
     "Rehearsal",
     "Row",
     "State",
+    "Taught",
     "forms",
     "serving",
 ]

@@ -26,8 +26,10 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from screener.errors import ConfigError, StateUnavailable
+from screener.facts import UNLISTED
 from screener.state.patterns import matching_fields
-from screener.state.weighing import NOT_LISTED, fields_of, weigh
+from screener.state.trust import known
+from screener.state.weighing import fields_of, weigh
 from screener.text import printable
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ KEYS = "{screener}:"
 LISTS_KEY = KEYS + "lists"
 LISTS_CHANGES_KEY = KEYS + "lists:changes"
 FEED_KEY = KEYS + "feed:"
+TRUST_KEY = KEYS + "trust:"
 DEADLINE_S = 0.2
 PAUSE_S = 1.0
 """How long the store is left alone after it did not answer."""
@@ -54,14 +57,6 @@ UNREACHABLE = (OSError, TimeoutError, RedisConnectionError, RedisTimeoutError)
 SCRIPT = Path(__file__).with_name("observe.lua").read_text(encoding="utf-8")
 _SAFE = re.compile(r"[A-Za-z0-9+_.-]{1,64}")
 _CALLER = re.compile(r"\+?[0-9]{1,32}")
-_NO_NUMBER: Mapping[str, Fact] = {
-    "list.allow": False,
-    "list.block": False,
-    "list.entry": "",
-    "list.reason": "",
-    "list.source": "",
-    **NOT_LISTED,
-}
 _log = structlog.get_logger(__name__)
 
 
@@ -102,7 +97,7 @@ class State:
     async def observe(
         self, caller: str | None, did: str, call_id: str, *, count: bool = True, at: float | None = None
     ) -> Observed:
-        """Count this call and say what is known of its caller: list entries, feeds, attempts, first seen.
+        """Count this call and say what is known of its caller: lists, feeds, trust, attempts, first seen.
 
         `caller` is `CallerNumber.key`: E.164, or the bare digits of a short code; None or empty if
         there is none, which has no counters. A call id is counted once within an hour, so a repeated
@@ -180,10 +175,15 @@ class State:
 def without_store(caller: str) -> Observed | None:
     """What is known of a caller whom the store cannot know; None if it must be asked."""
     if not caller:
-        return Observed(_NO_NUMBER)
-    if not _CALLER.fullmatch(caller):
+        return Observed(UNLISTED)
+    if not is_key(caller):
         return Observed(missing="the caller's number is not a key: only digits after a plus sign are")
     return None
+
+
+def is_key(caller: str) -> bool:
+    """Whether a caller's number may be part of a key: a plus sign and digits."""
+    return _CALLER.fullmatch(caller) is not None
 
 
 def question(  # noqa: PLR0913 - all that the script asks for
@@ -191,7 +191,7 @@ def question(  # noqa: PLR0913 - all that the script asks for
 ) -> tuple[list[str], list[str]]:
     """The keys and arguments of `observe.lua`, as `State.observe`; no `feeds`: nor lists."""
     keys = [LISTS_KEY, f"{KEYS}caller:{caller}", f"{KEYS}dids:{caller}", f"{KEYS}call:{key_part(call_id)}"]
-    keys += [FEED_KEY + feed.name for feed in feeds or ()]
+    keys += [TRUST_KEY + caller, *(FEED_KEY + feed.name for feed in feeds or ())]
     now = "" if at is None else repr(at)
     arguments = [key_part(did), "1" if count else "", now]
     arguments.append("" if feeds is None else " ".join(matching_fields(caller)))
@@ -201,7 +201,8 @@ def question(  # noqa: PLR0913 - all that the script asks for
 
 def answer(reply: dict[str, Any], feeds: Sequence[Terms], now: float) -> dict[str, Fact]:
     """The facts in a reply of `observe.lua` to a question about these feeds."""
-    return reply | weigh(reply.pop("feeds", []), feeds, now)
+    trust, found = known(reply.pop("trust", None), now), reply.pop("feeds", [])
+    return reply | trust | weigh(found, feeds, now)
 
 
 def open_client(url: str, *, timeout_s: float, max_connections: int = MAX_CONNECTIONS) -> Redis:

@@ -1,7 +1,7 @@
 -- What the store knows of one caller, learned and asked in one round trip.
 --
 -- KEYS 1 the lists (hash)   2 the caller's record   3 the DIDs he called (sorted set)   4 this call
---      5… the feeds (hashes)
+--      5 what he taught us (`learn.lua`)   6… the feeds (hashes)
 -- ARGV 1 the DID   2 '1' to count the call, '' to look only   3 Unix time instead of the server's, or ''
 --      4 the fields of the lists that could match, the winner first, with spaces between (many small
 --        arguments cost the client more than the whole script)
@@ -24,6 +24,8 @@ local WINDOWS = {
 local RECORD = '<I4I4' .. string.rep('I4I2I2', #WINDOWS)
 local RECORD_BYTES = 8 + 8 * #WINDOWS
 local RECORD_TTL_S = 691200
+-- As in learn.lua.
+local TRUST, TRUST_BYTES, TRUST_TTL_S = '<I4I4I2fff', 22, 15552000
 local CALL_TTL_S = 3600
 local FANOUT_S = 3600
 local FANOUT_MAX = 128
@@ -80,10 +82,10 @@ end
 local function ask_feeds()
   local found, fields = {}, { '@' }
   for field in string.gmatch(ARGV[5] or '', '%S+') do fields[#fields + 1] = field end
-  for key = 5, #KEYS do
+  for key = 6, #KEYS do
     local values = redis.call('HMGET', KEYS[key], unpack(fields))
     if values[1] then
-      local entry = { key - 5, values[1], '', '' }
+      local entry = { key - 6, values[1], '', '' }
       for i = #fields, 2, -1 do
         if values[i] then entry[3], entry[4] = fields[i], values[i] end
       end
@@ -91,6 +93,15 @@ local function ask_feeds()
     end
   end
   facts['feeds'] = found
+end
+
+-- The record as it is; the client knows what it has come to by now.
+local function ask_trust()
+  local stored = redis.call('GET', KEYS[5])
+  if not stored or #stored ~= TRUST_BYTES then return end
+  local at, dialled_at, half_life, good, bad, talk = struct.unpack(TRUST, stored)
+  if now - at >= TRUST_TTL_S then return end
+  facts['trust'] = { at, dialled_at, half_life, { double = good }, { double = bad }, { double = talk } }
 end
 
 local function ask_record(known)
@@ -141,6 +152,7 @@ end
 
 ask_lists()
 ask_feeds()
+ask_trust()
 local lists_only = {}
 for name, value in pairs(facts) do lists_only[name] = value end
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import phonenumbers
@@ -32,6 +33,7 @@ WORLDWIDE_EMERGENCY = frozenset(
 _MAX_TEXT = 64
 _MAX_DIGITS = 15
 _FILLS = "5208"
+_FULL = re.compile(r"\+[1-9][0-9]{5,14}")
 _KEY = re.compile(r"\+?[0-9]{1,32}")
 _WILDCARD_AT_END = re.compile(r"(?P<stem>[^*#]*)(?P<rest>[*#]+)")
 _RANGE = re.compile(r"(?P<first>.+?)\s*(?:\.\.+|…|[-\u2013](?=\s*\+))\s*(?P<last>.+)")
@@ -74,6 +76,8 @@ def read(text: str, region: str, own_numbers: Iterable[str] = ()) -> tuple[Patte
             f"{printable(text, 32)!r} is longer than {_MAX_TEXT} characters: not a telephone number"
         )
     own = tuple(own_numbers)
+    if _is_own_key(text):
+        return (_with_own(Pattern(text), own),)
     patterns: tuple[Pattern, ...]
     if wildcard := _WILDCARD_AT_END.fullmatch(text):
         patterns = (_prefix(wildcard["stem"], wildcard["rest"], text, region),)
@@ -100,6 +104,33 @@ def matching_fields(key: str) -> tuple[str, ...]:
     return tuple(letter + pattern for pattern in patterns for letter in "ab")
 
 
+def _is_own_key(text: str) -> bool:
+    """Whether `number.parse` gives this text itself as E.164, whatever the region; False if in doubt.
+
+    A million rows of a list are nearly all such, and this costs a thirtieth of parsing them. What may
+    change a number in full form is left to `parse`: digits that could be a trunk prefix, a zero after the
+    country code, a length that the plan does not know.
+    """
+    if not _FULL.fullmatch(text):
+        return False
+    country, national = _split(text)
+    if not country:
+        return False
+    lengths, trunk_prefix = _plan(int(country))
+    return len(national) in lengths and not (trunk_prefix and trunk_prefix.match(national))
+
+
+@lru_cache(maxsize=512)
+def _plan(country: int) -> tuple[frozenset[int], re.Pattern[str] | None]:
+    """The lengths of a country's national numbers, and what `phonenumbers` may take from their beginning."""
+    region = phonenumbers.region_code_for_country_code(country)
+    plan = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(country, region)
+    if plan is None or plan.general_desc is None:
+        return frozenset(), None
+    prefix = plan.national_prefix_for_parsing
+    return frozenset(plan.general_desc.possible_length), re.compile(f"0|{prefix}" if prefix else "0")
+
+
 def _number(text: str, region: str) -> Pattern:
     number = parse(text, region)
     if not number.key:
@@ -107,13 +138,13 @@ def _number(text: str, region: str) -> Pattern:
             f"{_shown(text)} is not a telephone number: write digits, such as +8617712345678"
         )
     key = number.key
-    if number.kind is Kind.SHORT_CODE or key in WORLDWIDE_EMERGENCY:
+    if (number.kind is Kind.SHORT_CODE and number.valid) or key in WORLDWIDE_EMERGENCY:
         return Pattern(key, _short_harm(key, region))
     if number.kind is Kind.INTERNAL:
         return Pattern(
             key, f"{key} is an extension or a short number, which anybody may present", harms_allow=True
         )
-    if number.e164 is None:
+    if number.e164 is None and number.kind is not Kind.SHORT_CODE:
         reason = "has no area code" if number.possible else "is too short or too long for a telephone number"
         return Pattern(key, f"{key} {reason}: write it in full, such as +8617712345678", harms_allow=True)
     return Pattern(key)

@@ -14,12 +14,15 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from screener.errors import StateUnavailable
-from screener.state.client import SCRIPT, UNREACHABLE, answer, describe, question, without_store
+from screener.state.client import SCRIPT, UNREACHABLE, answer, describe, is_key, question, without_store
+from screener.state.learning import LEARN, teaching
+from screener.state.trust import TRUST_TTL_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from screener.state.client import Fact
+    from screener.state.trust import Lesson
     from screener.state.weighing import Terms
 
 CALLER_TTL_S: Final = 691_200
@@ -43,6 +46,14 @@ class Question(NamedTuple):
     counts: bool
 
 
+class Taught(NamedTuple):
+    """A lesson about a caller, and when it was learned (Unix time)."""
+
+    caller: str
+    lesson: Lesson
+    at: float
+
+
 class Rehearsal:
     """Counters that know nothing yet, at `url`, a server of their own; lists and feeds are those at `live`.
 
@@ -50,9 +61,12 @@ class Rehearsal:
     Every method raises StateUnavailable when a server cannot be reached.
     """
 
-    def __init__(self, url: str, live: str | None = None, feeds: Sequence[Terms] = ()) -> None:
+    def __init__(
+        self, url: str, live: str | None = None, feeds: Sequence[Terms] = (), *, half_life_days: int
+    ) -> None:
         with _needed():
             self._counters = _Pipe(url)
+            self._learn = str(self._counters.client.script_load(LEARN))
             # Nothing here is worth writing to a disk.
             self._counters.client.config_set("appendonly", "no")
         with _needed():
@@ -61,14 +75,16 @@ class Rehearsal:
         self._listed: OrderedDict[tuple[str, int], Mapping[str, Fact]] = OrderedDict()
         self._callers: OrderedDict[str, tuple[float, list[str]]] = OrderedDict()
         self._calls: deque[tuple[float, str]] = deque()
+        self._trusted: OrderedDict[str, float] = OrderedDict()
+        self._half_life_days = half_life_days
         self._asked: list[Question] = []
 
-    def ask(self, questions: Sequence[Question]) -> None:
-        """Send a batch, in the order of time; the server counts while we do other things."""
-        self._asked = list(questions)
+    def ask(self, batch: Sequence[Question | Taught]) -> None:
+        """Send a batch, in the order of time; the server counts and learns while we do other things."""
+        self._asked = [one for one in batch if isinstance(one, Question)]
         with _needed():
-            self._look_up(questions)
-            self._counters.send([command for one in questions for command in self._commands(one)])
+            self._look_up(self._asked)
+            self._counters.send([command for one in batch for command in self._commands(one)])
 
     def answers(self) -> list[Mapping[str, Fact]]:
         """The facts for each question of the batch that was sent last."""
@@ -93,7 +109,10 @@ class Rehearsal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _commands(self, one: Question) -> Iterator[tuple[str, ...]]:
+    def _commands(self, one: Question | Taught) -> Iterator[tuple[str, ...]]:
+        if isinstance(one, Taught):
+            yield from self._taught(one)
+            return
         if without_store(one.caller) is not None:
             return
         keys, arguments = question(one.caller, one.did, one.call_id, count=one.counts, at=one.at, feeds=None)
@@ -103,6 +122,16 @@ class Rehearsal:
             self._callers.move_to_end(one.caller)
             self._calls.append((one.at, keys[3]))
         yield self._counters.script(keys, arguments)
+
+    def _taught(self, one: Taught) -> Iterator[tuple[str, ...]]:
+        if not is_key(one.caller):
+            return
+        keys, arguments = teaching(one.caller, "", one.lesson, self._half_life_days, one.at)
+        while self._trusted and next(iter(self._trusted.values())) + TRUST_TTL_S <= one.at:
+            yield ("UNLINK", self._trusted.popitem(last=False)[0])
+        self._trusted[keys[0]] = one.at
+        self._trusted.move_to_end(keys[0])
+        yield ("EVALSHA", self._learn, "1", *keys, *arguments)
 
     def _forget(self, now: float) -> Iterator[tuple[str, ...]]:
         """Let expire what would have expired by now."""

@@ -9,21 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from screener.facts import UNLISTED
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 DAY_S = 86400.0
 SHORTEST_FIELD = 5
 """`+`, a country code of one digit and three more: a shorter prefix is never taken (see `patterns`)."""
 LONGEST_KEY = 16
 
-NOT_LISTED: Mapping[str, str | int | float] = {
-    "feed.asked": 0,
-    "feed.count": 0,
-    "feed.names": "",
-    "feed.weight": 0.0,
-    "feed.max_votes": 0,
-}
+NOT_LISTED = {name: value for name, value in UNLISTED.items() if name.startswith("feed.")}
 
 
 @dataclass(frozen=True, slots=True)

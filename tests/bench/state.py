@@ -14,7 +14,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from screener.state import EmbeddedServer, Entry, Lists, Row, State
+import structlog
+
+from screener.state import EmbeddedServer, Entry, Learning, Lesson, Lists, Row, State
 from screener.state.client import KEYS, LISTS_KEY, open_client
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ CALLERS = 20_000
 
 async def main(calls: int) -> None:
     """Run all measurements on one private server."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
     with tempfile.TemporaryDirectory(prefix="bench") as directory:
         started = time.perf_counter()
         async with EmbeddedServer(Path(directory) / "state") as server:
@@ -36,6 +39,7 @@ async def main(calls: int) -> None:
             await import_lines(server.url)
             await memory_per_entry(server.url)
             await memory_per_caller(server.url)
+            await learning(server.url)
             await time_per_question(server.url, calls)
             await time_in_the_server(server.url, calls)
 
@@ -81,6 +85,23 @@ async def memory_per_caller(url: str) -> None:
                 await client.delete(*doomed[start : start + 1000])
     show("caller, after it (tables included)", (await used(client) - before) / CALLERS, "bytes")
     await state.close()
+    await client.aclose()
+
+
+async def learning(url: str) -> None:
+    """Bytes of one trusted caller, and the time of a lesson in the server."""
+    client, learning = open_client(url, timeout_s=10), Learning(url, 90)
+    before = await emptied(client)
+    await client.config_resetstat()
+    for index, number in enumerate(islice(mobiles("139"), CALLERS)):
+        await learning.learn(f"+86{number}", f"end-{index}", Lesson(good=1.0, talk_s=70))
+    show("trusted caller, in the first day", (await used(client) - before) / CALLERS, "bytes")
+    keys = [key async for key in client.scan_iter(f"{KEYS}trust:*", count=1000)][:500]
+    sizes = [await client.memory_usage(key) or 0 for key in keys]
+    show("  of it trust, for 180 days", sum(sizes) / len(sizes), "bytes")
+    usage = await client.info("commandstats")
+    show("lesson, in the server", usage["cmdstat_evalsha"]["usec_per_call"], "µs")
+    await learning.close()
     await client.aclose()
 
 

@@ -25,7 +25,7 @@ app_audiosocket app_cdr app_chanspy app_dial app_exec app_mixmonitor app_playbac
 app_senddtmf app_stack app_system app_userevent app_verbose app_waitforsilence bridge_builtin_features
 bridge_native_rtp bridge_simple chan_pjsip codec_alaw codec_gsm codec_resample codec_ulaw format_gsm
 format_pcm format_wav func_callerid func_cdr func_channel func_curl func_cut func_db func_dialplan
-func_global func_groupcount func_hangupcause func_logic func_math func_periodic_hook func_rand
+func_global func_groupcount func_hangupcause func_logic func_math func_module func_periodic_hook func_rand
 func_sprintf func_strings func_talkdetect func_timeout func_uri pbx_config res_audiosocket
 res_clioriginate res_crypto res_curl res_format_attr_h264 res_musiconhold res_pjproject res_pjsip
 res_pjsip_authenticator_digest res_pjsip_caller_id res_pjsip_diversion res_pjsip_dtmf_info
@@ -56,6 +56,7 @@ PJSIP = """
 [global]
 type=global
 max_initial_qualify_time=0
+endpoint_identifier_order=header,ip
 [system]
 type=system
 timer_t1=500
@@ -86,6 +87,21 @@ from_domain=127.0.0.1
 [phone]
 type=aor
 contact=sip:phone@127.0.0.1:{phone}
+[phone-dials]
+type=identify
+endpoint=phone
+match_header=X-Telephone: phone
+[other]
+type=endpoint
+context=from-phone
+disallow=all
+allow=ulaw
+direct_media=no
+aors=other
+from_domain=127.0.0.1
+[other]
+type=aor
+contact=sip:other@127.0.0.1:{phone}
 """
 
 MANAGER = """

@@ -75,6 +75,12 @@ class House:
         """Place a call that hides its number."""
         return await self.caller.call(to, sender=b'"Anonymous" <sip:anonymous@anonymous.invalid>')
 
+    async def dial(self, code: str) -> Dialog:
+        """Dial something on our own telephone, and wait until it is answered."""
+        dialled = await self.phone.call(code, "phone", headers="X-Telephone: phone")
+        await asyncio.wait_for(dialled.answered.wait(), RING_S)
+        return dialled
+
     async def rings(self, within: float = RING_S) -> Dialog:
         """Wait until our telephone rings; the call as the telephone sees it."""
         return await asyncio.wait_for(self.phone.incoming.get(), within)

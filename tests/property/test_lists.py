@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import assume, given, settings
+import phonenumbers
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from screener.errors import ListEntryRefused
 from screener.number import parse
+from screener.state import patterns as reading
 from screener.state.patterns import Pattern, matching_fields, read
 from screener.state.rows import HEADER, Entry, Row, row_of, rows_in
 
@@ -105,3 +107,33 @@ def test_rows__any_lines__never_fail_and_keep_their_numbers(lines: list[str]) ->
     numbers = [number for number, _ in rows_in(lines)]
     assert numbers == sorted(set(numbers))
     assert all(1 <= number <= len(lines) for number in numbers)
+
+
+countries = st.sampled_from(sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE))
+
+
+@settings(deadline=None, max_examples=400)
+@given(countries, st.text("0123456789", min_size=1, max_size=13), st.sampled_from(["CN", "US", "IT", "ZZ"]))
+@example(1, "1212555010", "US")  # a trunk prefix
+@example(54, "93435551212", "ZZ")  # a mobile that Argentina dials differently
+@example(52, "14499780001", "US")
+@example(39, "0236618300", "IT")  # a zero that belongs to the number
+@example(49, "01771234567", "CN")  # one that does not
+@example(86, "110", "CN")
+def test_number__in_full_form__is_read_alike_with_and_without_its_short_cut(
+    country: int, national: str, region: str
+) -> None:
+    text = f"+{country}{national}"
+    if reading._is_own_key(text):
+        assert reading._number(text, region) == Pattern(text)
+
+
+def test_short_cut__example_numbers_of_all_countries__covers_most_and_errs_in_none() -> None:
+    taken = 0
+    for region in phonenumbers.SUPPORTED_REGIONS:
+        number = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
+        text = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164) if number else ""
+        if reading._is_own_key(text):
+            taken += 1
+            assert reading._number(text, "CN") == Pattern(text)
+    assert taken > 0.7 * len(phonenumbers.SUPPORTED_REGIONS)

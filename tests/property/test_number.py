@@ -10,11 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from screener.call import Call, Stage
-from screener.facts import BY_NAME, PYTHON_TYPES, facts_of
+from screener.facts import BY_NAME, PYTHON_TYPES, Place, facts_of
 from screener.number import CallerNumber, Kind, parse, warm
 from screener.text import printable
 
-warm("CN")  # else the first example of a run would pay for the tables and miss its deadline
+warm("CN", city=True)  # else the first example of a run would pay for the tables and miss its deadline
 
 ALL_REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS)
 COUNTRY_CODES = sorted({str(phonenumbers.country_code_for_region(region)) for region in ALL_REGIONS})
@@ -114,19 +114,29 @@ calls = st.builds(
     presentation=presentations,
     asserted=anything,
     diversion=anything,
+    sender=anything,
+    verified=st.one_of(st.sampled_from(["success", "signature_validation"]), st.text(max_size=9)),
     attestation=st.one_of(st.sampled_from("ABC"), st.text(max_size=9)),
     challenge=st.one_of(st.sampled_from(["passed", "failed"]), st.text(max_size=9)),
 )
 values = st.one_of(st.booleans(), st.integers(), st.floats(), st.text(st.characters(), max_size=300))
 observations = st.dictionaries(st.one_of(st.sampled_from(sorted(BY_NAME)), st.text(max_size=9)), values)
-zones = st.integers(-12, 14).map(lambda hours: timezone(timedelta(hours=hours)))
+places = st.builds(
+    Place,
+    region=regions,
+    zone=st.integers(-12, 14).map(lambda hours: timezone(timedelta(hours=hours))),
+    trunks=st.lists(st.tuples(st.sampled_from(["*", "P*", "PJSIP/a"]), regions), max_size=3).map(tuple),
+    city=st.booleans(),
+)
 
 
-@given(calls, observations, zones, regions)
+@given(calls, observations, places)
 def test_facts_of__anything__declared_names_types_and_bounds(
-    call: Call, observed: dict[str, bool | int | float | str], zone: timezone, region: str
+    call: Call, observed: dict[str, bool | int | float | str], place: Place
 ) -> None:
-    facts = facts_of(call, parse(call.number, region, call.presentation), observed, zone)
+    facts = facts_of(
+        call, parse(call.number, place.region_of(call.trunk), call.presentation), observed, place
+    )
     for name, value in facts.items():
         assert type(value) is PYTHON_TYPES[BY_NAME[name].type], name
         if isinstance(value, str):
@@ -136,12 +146,12 @@ def test_facts_of__anything__declared_names_types_and_bounds(
             assert abs(value) < 2**63, name
 
 
-@given(calls, observations, zones)
+@given(calls, observations, places)
 def test_facts_of__store_content__never_changes_what_the_call_itself_says(
-    call: Call, observed: dict[str, bool | int | float | str], zone: timezone
+    call: Call, observed: dict[str, bool | int | float | str], place: Place
 ) -> None:
     caller = parse(call.number, "CN", call.presentation)
-    with_store = facts_of(call, caller, observed, zone)
-    assert facts_of(call, caller, {}, zone) == {
+    with_store = facts_of(call, caller, observed, place)
+    assert facts_of(call, caller, {}, place) == {
         name: value for name, value in with_store.items() if BY_NAME[name].source != "state"
     }

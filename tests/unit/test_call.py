@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from screener.call import Call, Ending, Stage
+from screener.call import Call, Code, Ending, Stage, Step
 
 AT = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
@@ -55,6 +55,51 @@ def end(**other: object) -> dict[str, object]:
         "Recording": "",
         "Notice": "",
     } | other
+
+
+def code(**other: object) -> dict[str, object]:
+    """A star code as the dialplan sends it."""
+    return {
+        "Event": "UserEvent",
+        "UserEvent": "ScreenerCode",
+        "Uniqueid": "1740830400.9",
+        "Channel": "PJSIP/reception-00000009",
+        "Version": "1",
+        "Step": "do",
+        "List": "block",
+        "Deadline": "3000",
+        "Asked": "1740830400123456",
+        "Number": "%2B8613912345678",
+    } | other
+
+
+def test_code__as_sent__is_read_and_knows_its_telephone() -> None:
+    found = Code.from_event(code(), AT)
+    assert (found.step, found.list, found.number) == (Step.DO, "block", "+8613912345678")
+    assert (found.phone, found.deadline_ms, found.asked) == ("PJSIP/reception", 3000, 1740830400.123456)
+
+
+@pytest.mark.parametrize("key", [key for key in code() if key not in ("Event", "UserEvent")])
+def test_code__header_twice__is_refused_as_forgery(key: str) -> None:
+    with pytest.raises(ValueError, match=r"occurs more than once|missing or malformed"):
+        Code.from_event(code(**{key: [code()[key], "evil"]}), AT)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("List", "all"), ("List", ""), ("Step", "undo"), ("Asked", ""), ("Deadline", "soon"), ("Version", "2")],
+)
+def test_code__malformed__is_refused(key: str, value: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        Code.from_event(code(**{key: value}), AT)
+
+
+@pytest.mark.parametrize(
+    ("peer", "read"), [("PJSIP%2Freception-00000008", "PJSIP/reception-00000008"), ("", "")]
+)
+def test_ending__who_answered__is_read(peer: str, read: str) -> None:
+    assert Ending.from_event(end(Peer=peer), AT).peer == read
+    assert Ending.from_event(end(), AT).peer == ""  # an older dialplan
 
 
 def test_call__question__is_read_and_decoded() -> None:

@@ -95,6 +95,19 @@ def test_command__used_wrongly__says_what_to_do(
     assert words in ended.out + ended.err
 
 
+def test_explain__trunk_of_another_country__reads_the_caller_as_it_writes_numbers(
+    run: Command, site: Path
+) -> None:
+    settings = json.loads((site / "screener.yaml").read_text())
+    settings["trunks"] = {"PJSIP/us*": {"region": "US"}}
+    (site / "screener.yaml").write_text(json.dumps(settings))
+    there = run("explain", "0118617712345678", "--trunk", "PJSIP/us2")
+    assert there.out.startswith("+8617712345678 ")
+    assert "FOREIGN_TRUNK" in there.out
+    assert run("explain", "2125550100", "--trunk", "PJSIP/us2").out.startswith("+12125550100 ")
+    assert not run("explain", "2125550100").out.startswith("+12125550100 ")
+
+
 def test_explain__profile_in_force__is_named_and_decides(run: Command, site: Path) -> None:
     profile = {"description": "-", "did": ["100"], "hours": ["22:00-06:00"], "actions": {"challenge": 5}}
     (site / "profiles.yaml").write_text(json.dumps({"profiles": {"night": profile}}))
@@ -184,13 +197,14 @@ def test_check__dialplan_without_an_action__names_the_file(
     assert "tarpit" in ended.err
 
 
-def test_check__dialplan_of_another_version__says_so(run: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["screener.conf", "codes.conf"])
+def test_check__dialplan_of_another_version__says_so(run: Command, tmp_path: Path, file: str) -> None:
     shutil.copytree(dialplan.shipped_dir(), tmp_path / "plan")
-    main = tmp_path / "plan/screener.conf"
+    main = tmp_path / "plan" / file
     main.write_text(main.read_text().replace("Version: 1", "Version: 0"))
     ended = run("check", "--dialplan", str(tmp_path / "plan"))
     assert ended.code == 2
-    assert "version" in ended.err
+    assert f"{file}:1:1: version" in ended.err
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what the service's user could not use")

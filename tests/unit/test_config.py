@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,15 @@ def test_config__region_no__is_norway_and_not_false() -> None:
     assert loaded().settings.region == "NO"
 
 
+def test_config__trunks__first_that_fits_gives_the_country_and_the_rest_is_at_home() -> None:
+    write("screener.yaml", "region: FR\ntrunks:\n  PJSIP/us.1: {region: US}\n  PJSIP/*: {region: DE}\n")
+    place = loaded().settings.place
+    trunks = ("PJSIP/us.1", "PJSIP/us.12", "PJSIP/", "SIP/a", "")
+    assert [place.region_of(trunk) for trunk in trunks] == ["US", "DE", "DE", "FR", "FR"]
+    shown = {one.path: (one.value, one.origin) for one in loaded().effective()}
+    assert shown["screener.trunks.PJSIP/us.1.region"] == ("US", "site/screener.yaml:3")
+
+
 def test_config__files_of_editors_and_others__are_ignored() -> None:
     for name in ("README.md", ".screener.yaml.swp", ".#policy.yaml", "screener.yaml.dpkg-old"):
         write(name, "{{{")
@@ -165,6 +175,24 @@ def test_config__origin__names_layer_and_line() -> None:
         ),
         ("screener.yaml", "timezone: ../../etc/passwd\n", "1:11: timezone: no such time zone"),
         ("screener.yaml", "region: XX\n", "1:9: region: no such country; expected two capital letters"),
+        (
+            "screener.yaml",
+            "trunks:\n  PJSIP/berlin: {region: de}\n",
+            "2:26: trunks.PJSIP/berlin.region: no such country; expected two capital letters",
+        ),
+        (
+            "screener.yaml",
+            "trunks:\n  PJSIP/a: {region: DE}\n  PJ*P: {region: DE}\n",
+            "3:3: trunks.PJ*P: expected a trunk such as PJSIP/carrier, or a beginning: PJSIP/sip*",
+        ),
+        (
+            "screener.yaml",
+            "trunks: {PJSIP/a: DE}\n",
+            "1:19: trunks.PJSIP/a: expected keys with values below it",
+        ),
+        ("screener.yaml", "trunks: {PJSIP/a: {}}\n", "1:10: trunks.PJSIP/a.region: is required, but missing"),
+        ("screener.yaml", "trunks: {PJSIP/a: {regoin: DE}}\n", "1:20: trunks.PJSIP/a.regoin: unknown key"),
+        ("screener.yaml", "city: perhaps\n", "1:7: city: expected true or false"),
         ("screener.yaml", "log: {level: loud}\n", "1:14: log.level: expected 'debug'"),
         ("screener.yaml", "state_dir: state\n", "1:12: state_dir: expected a path that begins with /"),
         ("screener.yaml", "redis: {url: localhost}\n", "1:14: redis.url: expected redis://host:port/0"),
@@ -378,40 +406,101 @@ def test_config__rule_file_with_syntax_error__no_complaints_about_symbols_that_i
     assert problem.startswith("site/rules/lists.yaml:2:1: yaml: ")
 
 
-def keys_of_shipped_files() -> list[tuple[str, int, int, str]]:
-    """Every key that a shipped file holds but symbols and feeds, which are names: file, line, column, key."""
-    found = []
+NAMED = {"rules", "feeds", "profiles", "examples"}
+"""Below these are names, not keys."""
+
+
+def keys_of_shipped_files() -> dict[tuple[str, str], list[tuple[int, int, str]]]:
+    """Every key that a shipped file holds: line, column, key, by the file and by what is misspelt together.
+
+    That is each key alone, but of what is named in an examples.yaml or a variant the first keys together,
+    then the second ones, …: each must give one problem all the same.
+    """
+    found: dict[tuple[str, str], list[tuple[int, int, str]]] = {}
     for path in sorted(shipped_dir().rglob("*.yaml")):
         name = path.relative_to(shipped_dir()).as_posix()
         top = yaml.compose(path.read_text(), Loader=yaml.CBaseLoader)
         assert top
-        todo = [(top, "")]
+        numbers: Counter[str] = Counter()
+        named = {"examples"} if "variants" not in name else NAMED
+        todo = [(top, "", "")]
         while todo:
-            node, below = todo.pop()
+            node, below, of = todo.pop()
             for key, value in node.value:
-                if below not in {"rules", "feeds"}:
-                    found.append((name, key.start_mark.line, key.start_mark.column, key.value))
+                if below not in NAMED:
+                    numbers[of] += 1
+                    at = (key.start_mark.line, key.start_mark.column, key.value)
+                    found.setdefault((name, f"{bool(of)} {numbers[of]}"), []).append(at)
                 if isinstance(value, yaml.MappingNode):
-                    todo.append((value, key.value))
+                    todo.append((value, key.value, of or (key.value if below in named else "")))
     return found
 
 
 def test_config__each_key_of_the_shipped_files_misspelt__one_problem_at_its_line() -> None:
     keys = keys_of_shipped_files()
-    assert len(keys) > 100
+    assert sum(map(len, keys.values())) > 900
     shutil.copytree(shipped_dir(), "copy")
-    for name, line, column, key in keys:
-        path = Path("copy") / name
+    for (name, _), together in sorted(keys.items(), key=lambda one: "examples" not in one[0][0]):
+        path, variant = Path("copy") / name, name.split("/")[1] if name.startswith("variants/") else ""
+        if "examples" not in name:  # they take most of the time, and have their turn
+            for examples in Path("copy").rglob("examples.yaml"):
+                examples.write_text(examples.read_text().partition("\nexamples:")[0] + "\nexamples: {}\n")
         sound = path.read_text()
         lines = sound.splitlines(keepends=True)
-        lines[line] = lines[line][:column] + key + "x" + lines[line][column + len(key) :]
+        for line, column, key in together:
+            lines[line] = lines[line][:column] + key + "x" + lines[line][column + len(key) :]
         path.write_text("".join(lines))
+        write("screener.yaml", f"variant: '{variant}'\n")
         with pytest.raises(ConfigError) as caught:
-            load(None, shipped=Path("copy"), environ={})
+            load(Path("site"), shipped=Path("copy"), environ={})
         path.write_text(sound)
-        (problem,) = caught.value.problems
-        assert problem.startswith(f"shipped/{name}:{line + 1}:{column + 1}: ")
-        assert problem.endswith(f"{key}x: unknown key; did you mean {key}?")
+        problems = sorted(caught.value.problems)
+        wanted = sorted((f"shipped/{name}:{line + 1}:{column + 1}: ", key) for line, column, key in together)
+        assert len(problems) == len(wanted), (problems, wanted)
+        for problem, (place, key) in zip(problems, wanted, strict=True):
+            assert problem.startswith(place)
+            assert problem.endswith(f"{key}x: unknown key; did you mean {key}?")
+
+
+# ---------------------------------------------------------------- variants
+
+
+def test_variant__origin__names_its_file_and_line_between_shipped_and_site() -> None:
+    write("screener.yaml", "variant: home\n")
+    write("rules/home.yaml", "rules:\n  FROM_ABROAD:\n    score: 1\n")
+    config = loaded()
+    assert config.origin("policy.actions.voicemail").startswith("shipped/variants/home/policy.yaml:")
+    assert config.origin("rules/home.max_score").startswith("shipped/variants/home/rules/home.yaml:")
+    assert config.origin("rules/home.rules.FROM_ABROAD.score") == "site/rules/home.yaml:3"
+    assert config.origin("rules/velocity.rules.BURST.score").startswith("shipped/rules/velocity.yaml:")
+    assert (config.settings.variant, config.policy.actions.voicemail) == ("home", None)
+
+
+def test_variant__profiles_of_the_site__stand_before_those_of_the_variant() -> None:
+    write("screener.yaml", "variant: office\n")
+    write("profiles.yaml", "profiles:\n  door: {description: the door, did: ['100']}\n")
+    assert [one.profile for _, one in loaded().policy.profiles] == ["door", "office_hours"]
+
+
+@pytest.mark.parametrize("name", ["homee", "../home", "home/rules", "/etc", "."])
+def test_variant__that_there_is_not__named_with_those_there_are(name: str) -> None:
+    (problem,) = problems("screener.yaml", f"region: CN\nvariant: {name}\n")
+    there = "no such variant; there are debt-harassment, home, office"
+    assert problem == f"site/screener.yaml:2:10: variant: {there}"
+
+
+@pytest.mark.parametrize("name", ["screener.yaml", "variants/home/screener.yaml"])
+def test_variant__chosen_by_another_file_than_the_sites__refused(name: str) -> None:
+    shutil.copytree(shipped_dir(), "copy")
+    path = Path("copy") / name
+    before = path.read_text() if path.exists() else 'variant: ""'
+    path.write_text(before.replace('variant: ""', "variant: office"))
+    write("screener.yaml", "variant: home\n")
+    with pytest.raises(ConfigError) as caught:
+        load(Path("site"), shipped=Path("copy"), environ={})
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"shipped/{name}:")
+    assert problem.endswith("variant: only your own screener.yaml may choose one")
 
 
 # ---------------------------------------------------------------- secrets

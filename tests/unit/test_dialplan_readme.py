@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from screener import call, dialplan, mirror
-from screener.call import Call, Ending, Stage
+from screener.call import Call, Code, Dialled, Ending, Stage, Step
 from screener.verdict import Action
 
 FOLDER = dialplan.shipped_dir()
@@ -21,7 +21,7 @@ FROM_ASTERISK = {"Uniqueid", "Channel"}
 OURS = {
     "stage", "SCREENER_DEADLINE_MS", "asked", "CALLERID(num-pres)", "SCREENER_CHALLENGE", "SCREENER_ACTION",
     "SCREENER_MISSED", "SCREENER_DELAY_MS", "DIALSTATUS", "ANSWEREDTIME", "CDR(disposition)", "HANGUPCAUSE",
-    "SCREENER_NOTICE_AT",
+    "SCREENER_NOTICE_AT", "step", "list", "SCREENER_CODE_DEADLINE_MS",
 }  # fmt: skip
 """What no stranger can write, and therefore need not be encoded."""
 
@@ -65,14 +65,22 @@ class Listener(Mapping[str, object]):
 
 ASK: tuple[str, str, Callable[..., Any]] = (call.ASK_EVENT, "ScreenerAsk: a question", Call.from_event)
 END: tuple[str, str, Callable[..., Any]] = (call.END_EVENT, "ScreenerEnd: a call is over", Ending.from_event)
+CODE: tuple[str, str, Callable[..., Any]] = (call.CODE_EVENT, "ScreenerCode: a star code", Code.from_event)
+
+OURS_OUT: tuple[str, str, Callable[..., Any]] = (
+    call.DIALLED_EVENT,
+    "ScreenerDialled: we called somebody",
+    Dialled.from_event,
+)
 
 
-@pytest.mark.parametrize(("event", "heading", "reader"), [ASK, END])
+@pytest.mark.parametrize(("event", "heading", "reader"), [ASK, END, CODE, OURS_OUT])
 def test_event__fields_sent_read_and_documented__are_the_same(
     event: str, heading: str, reader: Callable[..., Any]
 ) -> None:
     listener = Listener(
         {"Version": "1", "Uniqueid": "1", "Channel": "x-1", "Stage": "setup", "Asked": "1", "Deadline": "1"}
+        | {"Step": "do", "List": "block"}
     )
     reader(listener, datetime(2025, 3, 1, tzinfo=UTC))
     assert heading.startswith(f"{event}:")
@@ -82,7 +90,7 @@ def test_event__fields_sent_read_and_documented__are_the_same(
     assert f"Version `{call.CONTRACT_VERSION}`" in README
 
 
-@pytest.mark.parametrize("event", [call.ASK_EVENT, call.END_EVENT])
+@pytest.mark.parametrize("event", [call.ASK_EVENT, call.END_EVENT, call.CODE_EVENT, call.DIALLED_EVENT])
 def test_event__what_a_stranger_can_write__is_cut_without_parentheses_and_encoded(event: str) -> None:
     for header, value in sent(event).items():
         if header == "Version":
@@ -94,10 +102,12 @@ def test_event__what_a_stranger_can_write__is_cut_without_parentheses_and_encode
 
 
 def test_variables__in_the_dialplan_and_documented__are_the_same() -> None:
-    by_stage = {call.VERDICT_VARIABLE.format(stage=stage) for stage in Stage}
-    used = {name for name in re.findall(r"SCREENER_[A-Z_]+", PLAN) if not name.startswith("SCREENER_VERDICT")}
+    answers = {call.VERDICT_VARIABLE.format(stage=stage) for stage in Stage}
+    answers |= {call.CODE_VARIABLE.format(step=step) for step in Step}
+    used = set(re.findall(r"SCREENER_[A-Z_]+", PLAN)) - {"SCREENER_VERDICT_", "SCREENER_CODE_"}
     assert "SCREENER_VERDICT_${stage}" in PLAN
-    assert used | by_stage == table("Variables").keys() | table("Options").keys()
+    assert "SCREENER_CODE_${step}" in PLAN
+    assert used | answers == table("Variables").keys() | table("Options").keys()
     assert not table("Variables").keys() & table("Options").keys()
     assert call.HEARTBEAT_VARIABLE in table("Variables")
 
@@ -109,17 +119,22 @@ def test_variables__set_by_the_screener__are_those_of_the_contract() -> None:
         call.MIRROR_VARIABLE,
         call.MIRROR_VARIABLE + "_",
         *(call.VERDICT_VARIABLE.format(stage=stage) for stage in Stage),
+        *(call.CODE_VARIABLE.format(step=step) for step in Step),
     }
     set_by_dialplan = set(re.findall(r"(?:Set|Read)\((?:GLOBAL\()?(SCREENER_[A-Z_]+)", PLAN))
     assert call.MIRRORED_VARIABLE in set_by_dialplan
-    assert set_by_dialplan - {call.HEARTBEAT_VARIABLE, call.MIRROR_VARIABLE, "SCREENER_VERDICT_"} == {
-        name for name, (setter, _) in table("Variables").items() if setter == "dialplan"
-    }
+    assert set_by_dialplan - {
+        call.HEARTBEAT_VARIABLE,
+        call.MIRROR_VARIABLE,
+        "SCREENER_VERDICT_",
+        "SCREENER_CODE_",
+    } == {name for name, (setter, _) in table("Variables").items() if setter == "dialplan"}
 
 
 def test_options__defaults_and_documented_defaults__are_the_same() -> None:
-    [section] = re.findall(r"^\[globals\]$(.*?)^\[", CONF["screener.conf"], re.MULTILINE | re.DOTALL)
-    defaults = dict(re.findall(r"^(SCREENER_\w+)=([^;\n]*?) *(?:;.*)?$", section, re.MULTILINE))
+    both = CONF["screener.conf"] + CONF["codes.conf"]
+    sections = "".join(re.findall(r"^\[globals\]$(.*?)^\[", both, re.MULTILINE | re.DOTALL))
+    defaults = dict(re.findall(r"^(SCREENER_\w+)=([^;\n]*?) *(?:;.*)?$", sections, re.MULTILINE))
     assert defaults == {name: default.strip("`") for name, (default, _) in table("Options").items()}
     assert len(defaults) > 5
 
@@ -148,7 +163,7 @@ def test_wake_up_key__dialplan_and_contract__agree() -> None:
 def test_account__documented_name__is_that_of_the_manager_conf() -> None:
     assert re.search(r"^\[screener\]$", CONF["manager.conf"], re.MULTILINE)
     assert table("Options")["SCREENER_USER"][0] == "`screener`"
-    for event in (call.ASK_EVENT, call.END_EVENT):
+    for event in (call.ASK_EVENT, call.END_EVENT, call.CODE_EVENT):
         [pattern] = re.findall(r"^eventfilter = (.*)$", CONF["manager.conf"], re.MULTILINE)
         assert re.search(pattern, f"Event: UserEvent\r\nUserEvent: {event}\r\n")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +21,8 @@ EXAMPLE = re.compile(
     re.DOTALL,
 )
 TEXT = PAGE.read_text("utf-8")
+WALK = PAGE.with_name("running.md").read_text("utf-8")
+STEP = re.compile(r"```yaml\n *# (?:NEW/)?(?P<file>[a-z/]+\.yaml)[^\n]*\n(?P<yaml>.*?)```", re.DOTALL)
 COOKBOOK = [match.groupdict() for match in EXAMPLE.finditer(TEXT)]
 
 
@@ -47,3 +50,16 @@ def test_rules_page__an_example__gives_the_verdicts_it_promises(
         assert (verdict.action, fired) == (call["action"], call["symbols"])
         assert verdict.score == call.get("score", verdict.score)
         assert {skip.symbol for skip in verdict.skipped} >= set(call.get("skipped", ()))
+
+
+@pytest.mark.parametrize("page", [TEXT.partition("## Examples")[2].partition("\n## ")[0], WALK])
+def test_pages__example_that_a_reader_copies__holds(page: str, tmp_path: Path) -> None:
+    (tmp_path / "screener.yaml").write_text("variant: home\n")
+    steps = [match.groupdict() for match in STEP.finditer(page)]
+    assert "examples.yaml" in {step["file"] for step in steps}
+    for step in steps:
+        (tmp_path / step["file"]).parent.mkdir(exist_ok=True)
+        (tmp_path / step["file"]).write_text(textwrap.dedent(step["yaml"]), "utf-8")
+    loaded = config.load(tmp_path, environ={})
+    assert any(str(tmp_path) in loaded.origin(f"examples.examples.{name}") for name in loaded.examples)
+    assert config.failing(loaded, own=True) == []

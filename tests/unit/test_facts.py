@@ -9,10 +9,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from screener.call import Call, Stage
-from screener.facts import BY_NAME, CATALOGUE, PYTHON_TYPES, FactValue, facts_of
+from screener.facts import BY_NAME, CATALOGUE, PYTHON_TYPES, FactValue, Place, facts_of
 from screener.number import parse
 
-SHANGHAI = ZoneInfo("Asia/Shanghai")
+TRUNKS = (("PJSIP/berlin", "DE"), ("PJSIP/us*", "US"), ("PJSIP/usual", "FR"))
+SHANGHAI = Place("CN", ZoneInfo("Asia/Shanghai"), TRUNKS, city=True)
+BERLIN = {"channel": "PJSIP/berlin-00000001"}
 ABSENT = None
 
 CALL = Call(
@@ -23,6 +25,10 @@ CALL = Call(
     number="17712345678",
     did="02161234567",
 )
+
+VALID, FAILED = "TN-Validation-Passed", "TN-Validation-Failed"
+SAYS_PASSED = f"<sip:1@h;verstat={VALID}>"
+OTHER, BEIJING = "<sip:+8613912345678@h>", "<sip:+861012345678@h>"
 
 ROWS: list[tuple[str, dict[str, str], FactValue | None]] = [
     # fact, what differs from CALL, its value
@@ -43,8 +49,16 @@ ROWS: list[tuple[str, dict[str, str], FactValue | None]] = [
     ("caller.possible", {"number": ""}, ABSENT),
     ("caller.region", {"number": "+4930123456"}, "DE"),
     ("caller.region", {"number": "alice"}, ABSENT),
+    ("caller.from_abroad", {}, False),
+    ("caller.from_abroad", {"number": "+4930123456"}, True),
+    ("caller.from_abroad", {"number": "+881612345678"}, True),
+    ("caller.from_abroad", {"number": "95588"}, False),
+    ("caller.from_abroad", {"number": "anonymous"}, ABSENT),
     ("caller.carrier", {}, "China Telecom"),
     ("caller.carrier", {"number": "01012345678"}, ABSENT),
+    ("caller.city", {"number": "01012345678"}, "Beijing"),
+    ("caller.city", {"number": "95588"}, ABSENT),
+    ("caller.city", {"number": "12712345678"}, ABSENT),
     ("caller.national", {"number": "+4930123456"}, "30123456"),
     ("caller.national", {"number": "95588"}, ABSENT),
     ("caller.block", {}, "+861771234"),
@@ -61,6 +75,17 @@ ROWS: list[tuple[str, dict[str, str], FactValue | None]] = [
     ("caller.asserted_differs", {"asserted": "sip:company@carrier"}, ABSENT),
     ("caller.asserted_differs", {}, ABSENT),
     ("caller.asserted_differs", {"number": "anonymous", "asserted": "<tel:+861012345678>"}, ABSENT),
+    ("caller.asserted_differs", {"asserted": "<tel:+861012345678>", "sender": OTHER}, True),
+    ("caller.asserted_differs", {"number": "01012345678", "asserted": BEIJING, "sender": OTHER}, True),
+    ("caller.asserted_differs", {"number": "01012345678", "asserted": BEIJING, "sender": BEIJING}, False),
+    ("caller.asserted_differs", {"asserted": BEIJING, "sender": "<sip:anonymous@h>"}, ABSENT),
+    ("caller.asserted_differs", {**BERLIN, "number": "030123456", "asserted": "<tel:+4930123456>"}, False),
+    ("caller.domestic_on_foreign_trunk", {}, False),
+    ("caller.domestic_on_foreign_trunk", {"number": "anonymous"}, False),
+    ("caller.domestic_on_foreign_trunk", BERLIN | {"number": "+8617712345678"}, True),
+    ("caller.domestic_on_foreign_trunk", BERLIN | {"number": "008617712345678"}, True),
+    ("caller.domestic_on_foreign_trunk", BERLIN | {"number": "030123456"}, False),
+    ("caller.domestic_on_foreign_trunk", BERLIN | {"number": "anonymous"}, ABSENT),
     ("caller.name", {"name": " Dr.\x1b[1m \u202eWang\r\n"}, "Dr.[1m Wang"),
     ("caller.name", {"name": "x" * 100}, "x" * 79 + "…"),
     ("caller.name", {}, ABSENT),
@@ -74,12 +99,22 @@ ROWS: list[tuple[str, dict[str, str], FactValue | None]] = [
     ("called.e164", {}, "+862161234567"),
     ("called.e164", {"did": "201"}, ABSENT),
     ("trunk.name", {}, "PJSIP/carrier"),
+    ("trunk.region", {}, "CN"),
+    ("trunk.region", BERLIN, "DE"),
+    ("trunk.region", {"channel": "PJSIP/us-2-00000001"}, "US"),
+    ("trunk.region", {"channel": "PJSIP/usual-00000001"}, "US"),
+    ("trunk.region", {"channel": "PJSIP/berlin2-00000001"}, "CN"),
+    ("called.e164", BERLIN | {"did": "030123456"}, "+4930123456"),
     ("call.stage", {}, "setup"),
     ("call.presentation", {"presentation": "allowed_passed_screen"}, "allowed_passed_screen"),
     ("call.presentation", {"presentation": "prohib"}, "prohib"),
     ("call.presentation", {"presentation": "nonsense"}, ABSENT),
     ("call.diverted", {"diversion": "02161234000"}, True),
     ("call.diverted", {}, False),
+    ("call.diverted_from", {"diversion": "02161234000"}, "+862161234000"),
+    ("call.diverted_from", BERLIN | {"diversion": "<sip:030123456@h>"}, "+4930123456"),
+    ("call.diverted_from", {"diversion": "alice"}, ABSENT),
+    ("call.diverted_from", {}, ABSENT),
     ("call.local_hour", {}, 0),
     ("call.local_weekday", {}, 1),
     ("call.local_minute", {}, 45),
@@ -88,6 +123,32 @@ ROWS: list[tuple[str, dict[str, str], FactValue | None]] = [
     ("stir.attestation", {"attestation": "C"}, "C"),
     ("stir.attestation", {"attestation": "AB"}, ABSENT),
     ("stir.attestation", {}, ABSENT),
+    ("stir.attestation", {"asserted": f"<sip:1@h;verstat={VALID}-B>"}, "B"),
+    ("stir.attestation", {"asserted": "<sip:1@h>;attest=c"}, "C"),
+    ("stir.attestation", {"asserted": "<sip:1@h>;attest=c", "attestation": "A"}, "A"),
+    ("stir.attestation", {"sender": "<sip:1@h>;attest=A"}, ABSENT),
+    ("stir.verified", {}, ABSENT),
+    ("stir.verified", {"asserted": f"<sip:+8617712345678;verstat={VALID}@h;user=phone>"}, "passed"),
+    ("stir.verified", {"asserted": f"<tel:+8617712345678;verstat={VALID}-C>"}, "passed"),
+    ("stir.verified", {"asserted": f"<sip:1@h> ; VERSTAT = {VALID.upper()}"}, "passed"),
+    ("stir.verified", {"asserted": f"<sip:1@h;verstat={FAILED}>"}, "failed"),
+    ("stir.verified", {"sender": f'"Bob" <sip:1@h;verstat={FAILED}>;tag=1'}, "failed"),
+    ("stir.verified", {"sender": "<sip:1@h;verstat=No-TN-Validation>"}, ABSENT),
+    ("stir.verified", {"asserted": "<sip:1@h;verstat=nonsense>"}, ABSENT),
+    ("stir.verified", {"asserted": f"<sip:1@h;xverstat={FAILED}>"}, ABSENT),
+    # the network's word before the caller's
+    ("stir.verified", {"asserted": f"<sip:1@h;verstat={FAILED}>", "sender": SAYS_PASSED}, "failed"),
+    ("stir.verified", {"asserted": "<sip:1@h;verstat=No-TN-Validation>", "sender": SAYS_PASSED}, ABSENT),
+    ("stir.verified", {"sender": f'"x;verstat={VALID}" <sip:1@h>'}, ABSENT),
+    ("stir.verified", {"sender": f'"x\\";verstat={VALID}" <sip:1@h>'}, ABSENT),
+    ("stir.verified", {"sender": f'"x;verstat={VALID}'}, ABSENT),
+    ("stir.verified", {"sender": f"x;verstat={VALID} <sip:1@h>"}, ABSENT),
+    # Asterisk's own before both
+    ("stir.verified", {"verified": "success"}, "passed"),
+    ("stir.verified", {"verified": "Verification passed"}, "passed"),
+    ("stir.verified", {"verified": "signature_validation", "sender": SAYS_PASSED}, "failed"),
+    ("stir.verified", {"verified": "cid_orig_tn_mismatch"}, "failed"),
+    ("stir.verified", {"verified": "cert_retrieval_failure", "sender": SAYS_PASSED}, ABSENT),
     ("challenge.result", {"challenge": "passed"}, "passed"),
     ("challenge.result", {"challenge": "failed"}, "failed"),
     ("challenge.result", {"challenge": "maybe"}, ABSENT),
@@ -112,6 +173,11 @@ OBSERVED: dict[str, FactValue] = {
     "caller.dids_1h": 2,
     "caller.first_seen_days": 0.5,
     "caller.is_new": False,
+    "caller.dialled_by_us_days": 3.5,
+    "caller.talk_s_total": 90,
+    "caller.good_calls": 1.5,
+    "caller.bad_calls": 0.5,
+    "caller.trust": 0.25,
 }
 
 
@@ -119,7 +185,8 @@ def facts(
     changes: dict[str, str] | None = None, observed: dict[str, FactValue] | None = None
 ) -> dict[str, FactValue]:
     call = replace(CALL, **(changes or {}))  # type: ignore[arg-type]  # str fields only
-    return facts_of(call, parse(call.number, "CN", call.presentation), observed or {}, SHANGHAI)
+    caller = parse(call.number, SHANGHAI.region_of(call.trunk), call.presentation)
+    return facts_of(call, caller, observed or {}, SHANGHAI)
 
 
 @pytest.mark.parametrize(("name", "changes", "value"), ROWS)
@@ -181,7 +248,8 @@ def test_facts_of__challenged_call__stage_says_so() -> None:
 
 
 def test_facts_of__other_time_zone__clock_follows_it() -> None:
-    known = facts_of(CALL, parse(CALL.number, "CN"), {}, ZoneInfo("America/New_York"))
+    new_york = replace(SHANGHAI, zone=ZoneInfo("America/New_York"))
+    known = facts_of(CALL, parse(CALL.number, "CN"), {}, new_york)
     assert (known["call.local_hour"], known["call.local_weekday"], known["call.local_minute"]) == (11, 7, 705)
 
 

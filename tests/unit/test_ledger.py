@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from screener.errors import LedgerError
-from screener.ledger import Ledger, Row, calls, filed
+from screener.ledger import Ledger, Row, calls, calls_came_by, ends, filed
 from screener.verdict import Action, Hit, Verdict
 
 ROOT = Path(__file__).parents[2]
@@ -336,3 +336,27 @@ async def test_calls__end_filed_before_the_verdict__are_told_in_the_order_of_eve
     (record,) = calls(path)
     assert record.at == NOON
     assert [row.kind for row in record.rows] == ["setup", "end"]
+
+
+async def test_ends__calls_of_a_day__latest_end_first_with_what_was_asked(path: Path) -> None:
+    with Ledger.open(path) as ledger:
+        ledger.append(Row("1.1", "setup", NOON, asked(caller="+8617712345678")))
+        ledger.append(Row("1.2", "setup", NOON + timedelta(seconds=1), asked(caller="+8617712345679")))
+        ledger.append(Row("1.2", "end", NOON + timedelta(seconds=2), {"disposition": "abandoned"}))
+        ledger.append(Row("1.1", "end", NOON + timedelta(seconds=3), {"disposition": "answered"}))
+        ledger.append(Row("1.0", "end", NOON - timedelta(seconds=1), {"disposition": "answered"}))
+        ledger.append(Row("1.3", "end", NOON + timedelta(seconds=4), {"disposition": "recorded"}))
+        await ledger.flush()
+    found = [(end.call_id, call.get("e164")) for end, call in ends(path, NOON)]
+    assert found == [("1.3", None), ("1.1", "+8617712345678"), ("1.2", "+8617712345679")]
+
+
+async def test_calls_came_by__a_name_that_says_so__is_not_believed(path: Path) -> None:
+    body = asked()
+    body["call"]["name"] = '"trunk":"PJSIP/phone"'
+    with Ledger.open(path) as ledger:
+        ledger.append(Row("1.1", "setup", NOON, body))
+        await ledger.flush()
+    assert calls_came_by(path, "t1", NOON)
+    assert not calls_came_by(path, "PJSIP/phone", NOON)
+    assert not calls_came_by(path, "t1", NOON + timedelta(seconds=1))

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from screener.state import ListKind
+
 NOW = 1_760_000_000
 OWN = ("+49 30 1234567", "+861062345678")
 
@@ -118,6 +120,15 @@ async def test_pattern__not_understood__is_refused_even_when_forced(
             await lists.add(Row(text), force=True)
 
 
+@pytest.mark.parametrize("text", ["1008611", "95013123456", "950131234567", "9501312345678"])
+async def test_block_entry__tail_behind_a_short_code__is_one_caller_and_taken(
+    store_url: str, text: str
+) -> None:
+    async with opened(store_url, "CN") as lists:
+        (entry,) = await lists.add(Row(text))
+        assert await lists.find(text) == (entry,)
+
+
 @pytest.mark.parametrize(
     ("text", "region", "why", "forced"),
     [
@@ -138,6 +149,8 @@ async def test_pattern__not_understood__is_refused_even_when_forced(
         ("112", "CN", "emergency", "112"),
         ("95588", "CN", "short service number", "95588"),
         ("10086", "CN", "short service number", "10086"),
+        ("01095588", "CN", "short service number", "+861095588"),
+        ("0755110", "CN", "short service number", "+860755110"),
         ("201", "CN", "extension", "201"),
         ("+49301234567", "CN", "our own number", "+49301234567"),
         ("+4930123*", "CN", "our own number", "+4930123*"),
@@ -203,6 +216,29 @@ async def test_find__several_entries_match__gives_all_with_the_winner_first(list
     found = [(entry.kind, entry.pattern) for entry in await lists.find("17712345678")]
     assert found == [("allow", "+8617712*"), ("block", "+8617712*"), ("block", "+86177*")]
     assert await lists.find("anonymous") == ()
+
+
+@pytest.mark.parametrize(("kind", "other"), [("block", "allow"), ("allow", "block")])
+async def test_add__alone__the_same_pattern_leaves_the_other_list(
+    lists: Lists, kind: ListKind, other: ListKind
+) -> None:
+    await lists.add(Row("+8617712345678", other))
+    await lists.add(Row("+8617712345679", other))
+    await lists.add(Row("+8617712345678", kind), alone=True)
+    found = {(entry.kind, entry.pattern) async for entry in lists.all()}
+    assert found == {(kind, "+8617712345678"), (other, "+8617712345679")}
+
+
+async def test_all__most_are_removed_meanwhile__none_of_the_others_is_missed(lists: Lists) -> None:
+    numbers = [f"+86138{number:08d}" for number in range(30_000)]
+    await lists.load(numbers, "block")
+    given: set[str] = set()
+    async for entry in lists.all():
+        given.add(entry.pattern)
+        if len(given) == 5_000:
+            stay = set(numbers[::50])
+            await lists._write({}, ["b" + number for number in numbers if number not in stay])
+    assert given >= set(numbers[::50])
 
 
 async def test_purge__expired_entries__are_forgotten(lists: Lists) -> None:

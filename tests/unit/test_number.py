@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
+import subprocess
+import sys
 import tracemalloc
 
 import pytest
 
-from screener.number import Kind, parse, says_withheld
+from screener.number import Kind, city_of, parse, says_withheld
 from screener.text import printable
+from tests.hostile import COSTLY, SPOILT
 
 CHINESE_MOBILE = "+8617712345678"
 
@@ -125,28 +127,54 @@ WITHHELD = [
     "sip:@host",
 ]
 
-BASES = ["17712345678", "+8617712345678", "anonymous", "95588", "sip:+8617712345678@h", "201"]
-HOSTILE = ["\0", "\r\nAction: Originate", "\n", "\t", "\x1b[31m", "\x7f", "\x85", "\xad", "\u200b", "\u200f"]
-HOSTILE += ["\u202e", "\u2066", "\u2028", "\ufeff", "\ud800", "\udfff", "\ufffd", "\U0001f4de", "\U0001d7d9"]
-HOSTILE += [
-    "²",
-    "٣",
-    "x",
-    "e5",
-    "%00",
-    "%",
-    "$(id)",
-    "'; DROP",
-    "{}",
-    "é",
-    "#",
-    "*",
-    ",",
-    "|",
-    "\\",
-    "~",
-    "_",
-    "=",
+# In China a number of four kinds of owner is shorter than others, and arrives in many dresses.
+SERVICES_OF_CHINA = [
+    # as it arrives, region, kind, its name in lists, valid
+    ("95588", "CN", Kind.SHORT_CODE, "95588", True),
+    ("955881", "CN", Kind.SHORT_CODE, "955881", True),
+    ("96110", "CN", Kind.SHORT_CODE, "96110", True),
+    ("962288", "CN", Kind.SHORT_CODE, "962288", True),
+    ("10086", "CN", Kind.SHORT_CODE, "10086", True),
+    ("12345", "CN", Kind.SHORT_CODE, "12345", True),
+    ("12306", "CN", Kind.SHORT_CODE, "12306", True),
+    ("110", "CN", Kind.SHORT_CODE, "110", True),
+    # behind an area code
+    ("01095588", "CN", Kind.SHORT_CODE, "+861095588", True),
+    ("021 95588", "CN", Kind.SHORT_CODE, "+862195588", True),
+    ("02195588", "DE", Kind.LANDLINE, "+492195588", True),
+    ("+862195588", "US", Kind.SHORT_CODE, "+862195588", True),
+    ("075595588", "CN", Kind.SHORT_CODE, "+8675595588", True),
+    ("075512345", "CN", Kind.SHORT_CODE, "+8675512345", True),
+    ("02110086", "CN", Kind.SHORT_CODE, "+862110086", True),
+    ("01096110", "CN", Kind.SHORT_CODE, "+861096110", True),
+    ("010110", "CN", Kind.SHORT_CODE, "010110", True),
+    ("0755110", "CN", Kind.SHORT_CODE, "+860755110", True),
+    ("01012345678", "CN", Kind.LANDLINE, "+861012345678", True),
+    # with a tail of the owner's
+    ("1008611", "CN", Kind.SHORT_CODE, "+861008611", False),
+    ("100861", "CN", Kind.SHORT_CODE, "100861", False),
+    ("955881234", "CN", Kind.SHORT_CODE, "+86955881234", False),
+    ("95013123456", "CN", Kind.SHARED_COST, "+8695013123456", True),
+    ("950131234567", "CN", Kind.SHORT_CODE, "+86950131234567", False),
+    ("9501312345678", "CN", Kind.SHORT_CODE, "9501312345678", False),
+    ("9511234567", "CN", Kind.LANDLINE, "+869511234567", True),
+    # in international form: a spoof, or as the plan has it
+    ("+8695588", "CN", Kind.UNKNOWN, "8695588", False),
+    ("+8695588", "US", Kind.UNKNOWN, "8695588", False),
+    ("+8610086", "CN", Kind.UNKNOWN, "8610086", False),
+    ("+86950131234567", "CN", Kind.UNKNOWN, "+86950131234567", False),
+    ("+8695013123456", "US", Kind.SHARED_COST, "+8695013123456", True),
+    # only for being called
+    ("4008001234", "CN", Kind.SHARED_COST, "+864008001234", True),
+    ("04008001234", "CN", Kind.SHARED_COST, "+864008001234", True),
+    ("+864008001234", "US", Kind.SHARED_COST, "+864008001234", True),
+    ("400800123", "CN", Kind.UNKNOWN, "+86400800123", False),
+    ("8008101234", "CN", Kind.TOLL_FREE, "+868008101234", True),
+    ("10101111", "CN", Kind.SHARED_COST, "+8610101111", True),
+    # no code, for all its digits
+    ("01099999", "CN", Kind.UNKNOWN, "+861099999", False),
+    ("99999123", "CN", Kind.UNKNOWN, "+8699999123", False),
+    ("95588123", "ZZ", Kind.INVALID, "95588123", False),
 ]
 
 
@@ -162,18 +190,33 @@ def test_parse__word_for_no_number__withheld(raw: str) -> None:
     assert (number.kind, number.e164, number.key, number.shown) == (Kind.WITHHELD, None, "", "withheld")
 
 
-def test_parse__hostile_characters_anywhere__no_exception_and_no_number() -> None:
-    strings = [
-        base[:at] + bad + base[at:]
-        for base, bad in itertools.product(BASES, HOSTILE)
-        for at in (0, 2, len(base) // 2)
-        if not (base.startswith("sip:") and at == 0)
-    ]
-    assert len(strings) > 500
-    for text in strings:
-        number = parse(text, "CN")
+@pytest.mark.parametrize(("raw", "region", "kind", "key", "valid"), SERVICES_OF_CHINA)
+def test_parse__service_number_of_china__told_apart(
+    raw: str,
+    region: str,
+    kind: Kind,
+    key: str,
+    valid: bool,  # noqa: FBT001 - a row
+) -> None:
+    number = parse(raw, region)
+    assert (number.kind, number.key, number.valid) == (kind, key, valid)
+
+
+@pytest.mark.parametrize("region", ["CN", "US", "DE", "ZZ"])
+def test_parse__hostile_characters_anywhere__no_exception_and_no_number(region: str) -> None:
+    assert len(set(SPOILT)) == len(SPOILT) > 500
+    for text in SPOILT:
+        number = parse(text, region)
         assert number.e164 is None, text
         assert number.kind in {Kind.INVALID, Kind.WITHHELD}, text
+        assert number.shown.isprintable(), text
+
+
+@pytest.mark.parametrize("region", ["CN", "US", "DE", "ZZ"])
+def test_parse__costly_text__in_bounds_in_every_country(region: str) -> None:
+    for text in COSTLY:
+        number = parse(text, region)
+        assert len(number.key) <= 64, text
         assert number.shown.isprintable(), text
 
 
@@ -212,6 +255,32 @@ def test_parse__unassigned_range__possible_but_not_valid() -> None:
 def test_parse__short_code__valid_at_home_without_block() -> None:
     number = parse("95588", "CN")
     assert (number.valid, number.region, number.key, number.block) == (True, "CN", "95588", None)
+
+
+def test_block__service_number_behind_an_area_code__none() -> None:
+    assert (parse("01095588", "CN").national, parse("01095588", "CN").block) == ("1095588", None)
+
+
+def test_city_of__number__place_of_its_prefix() -> None:
+    assert [city_of(number) for number in ("+861012345678", "+4930123456", "+80012345678")] == [
+        "Beijing",
+        "Berlin",
+        "",
+    ]
+
+
+def test_warm__city__its_tables_are_loaded_then_and_only_if_wanted() -> None:
+    code = """
+import sys
+from screener import number
+number.warm("CN")
+assert "phonenumbers.geodata" not in sys.modules
+number.warm("CN", city=True)
+loaded = set(sys.modules)
+assert number.city_of("+4930123456") == "Berlin"
+assert set(sys.modules) == loaded
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_block__country_with_short_numbers__none() -> None:

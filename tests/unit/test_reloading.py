@@ -8,7 +8,7 @@ import os
 import shutil
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -40,6 +40,12 @@ class Site:
             install=self.install,
             clock=lambda: AT,
         )
+
+    @staticmethod
+    def status_at_start(directory: Path) -> dict[str, Any]:
+        running = config.load(directory, environ={})
+        reloader = Reloader(running, load=lambda: running, install=lambda _: None, clock=lambda: AT)
+        return reloader.status()
 
     def install(self, config: Config) -> None:
         self.policy = config.policy
@@ -119,6 +125,49 @@ async def test_reload__setting_that_needs_a_restart__is_named_without_its_value(
     assert site.policy.actions.challenge == 5
     site.write("screener.yaml", "")
     assert (await site.reloader.reload("test"))["restart_needed"] == []
+
+
+OWN_EXAMPLE = "examples: {withheld: {call: {number: anonymous}, expect: {action: challenge}}}\n"
+
+
+async def test_reload__example_of_the_site_does_not_hold__refused_as_a_mistake_is(site: Site) -> None:
+    old = site.policy
+    site.write("examples.yaml", OWN_EXAMPLE)
+    site.write("policy.yaml", challenge(5))
+    status = await site.reloader.reload("test")
+    assert site.policy is old
+    (problem,) = status["problems"]
+    assert problem == (
+        f"{site.directory}/examples.yaml:1:12: examples.withheld: expected challenge; "
+        "got allow, score 4: WITHHELD(+4)"
+    )
+    site.write("policy.yaml", challenge(4))
+    assert (await site.reloader.reload("test"))["problems"] == []
+
+
+async def test_reload__example_of_the_shipped_files_does_not_hold__taken_over(site: Site) -> None:
+    site.write("policy.yaml", challenge(5))
+    assert (await site.reloader.reload("test"))["problems"] == []
+    assert site.policy.actions.challenge == 5
+
+
+async def test_start__example_of_the_site_does_not_hold__screens_and_says_so(site: Site) -> None:
+    site.write("examples.yaml", OWN_EXAMPLE)
+    site.write("policy.yaml", challenge(5))
+    status = Site.status_at_start(site.directory)
+    assert status["problems"][0].startswith(f"{site.directory}/examples.yaml:1:12: examples.withheld: ")
+    assert status["reload_failed_at"] == AT.isoformat()
+
+
+async def test_reload__another_variant__is_in_force_without_a_restart(site: Site) -> None:
+    site.write("screener.yaml", "region: CN\nvariant: home\n")
+    assert (await site.reloader.reload("test"))["restart_needed"] == []
+    assert "FROM_ABROAD" in site.policy.rules
+    assert site.reloader.status()["variant"] == "home"
+    site.write("screener.yaml", "region: CN\nvariant: hom\n")
+    (problem,) = (await site.reloader.reload("test"))["problems"]
+    assert problem.startswith(f"{site.directory}/screener.yaml:2:10: variant: no such variant; there are ")
+    assert "FROM_ABROAD" in site.policy.rules
 
 
 async def test_reload__several_at_once__end_with_the_last_files(site: Site) -> None:

@@ -19,11 +19,12 @@ import screener.state
 from screener import config, ledger
 from screener.call import Call, Stage
 from screener.cli import main
-from screener.facts import facts_of
+from screener.facts import Place, facts_of
 from screener.ledger import Ledger, Row
 from screener.number import parse
-from screener.replay import Aside, Bench, CdrFile, House, PastCall
-from screener.state import CALLER_TTL_S
+from screener.replay import Aside, Bench, CdrFile, House, LedgerFile, PastCall, PastDial
+from screener.state import CALLER_TTL_S, TRUST_TTL_S
+from screener.state.learning import LEARN
 from tests import cdr
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from tests.commandline import Command
 
 ZONE = ZoneInfo("Asia/Shanghai")
+PLACE = Place("CN", ZONE, (), city=False)
 MONDAY = datetime(2026, 1, 5, 10)  # noqa: DTZ001 - records hold local time
 FRIEND = "13912345678"
 
@@ -104,9 +106,51 @@ def test_replay__a_sweep__is_counted_up_to_the_moment_of_each_call(run: Command,
     assert "DID_FANOUT(+4) DID_FANOUT_NEW_CALLER(+4)" in ended.out
 
 
+def test_replay__calls_teach_trust__from_their_end_on(run: Command, site: Path, tmp_path: Path) -> None:
+    (site / "rules").mkdir()
+    (site / "rules/collection.yaml").write_text(
+        "enabled: true\nrules: {COLLECTOR_AT_NIGHT: {enabled: false}}\n"
+    )
+    friend, clinic, silent = "17700000001", "17700000002", "17700000003"
+    minute, day = timedelta(minutes=1), timedelta(days=1)
+    calls = [
+        (MONDAY, friend, 600), (MONDAY + 5 * minute, friend, 0), (MONDAY + 11 * minute, friend, 0),
+        (MONDAY + 40 * day, friend, 0), (MONDAY + 100 * day, friend, 0),
+        (MONDAY, silent, 30), (MONDAY + day, silent, 0),
+        (MONDAY, clinic, 0), (MONDAY + 2 * day, clinic, 0), (MONDAY + 15 * day, clinic, 0),
+    ]  # fmt: skip
+    rows = [
+        cdr.record(at, number, talk_s=talk_s, unique=str(n)) for n, (at, number, talk_s) in enumerate(calls)
+    ]
+    out = cdr.record(MONDAY + day, "201", clinic, context="from-internal", unique="out")
+    ended = run(cdr.write(tmp_path / "Master.csv", [*rows, out]), "--json", tmp_path / "out")
+    *changes, summary = map(json.loads, (tmp_path / "out").read_text().splitlines())
+    challenged = {one["id"] for one in changes if one["new"]["action"] == "challenge"}
+    assert challenged == {"0", "1", "4", "5", "6", "7", "9"}, ended.out
+    assert summary["summary"]["skipped"] == {"outbound": 1}
+
+
+def test_replay__a_ledger__knows_whom_we_dialled_and_who_passed(site: Path, tmp_path: Path) -> None:
+    at = MONDAY.replace(tzinfo=ZONE)
+    path = recorded(site, tmp_path / "l.db", FRIEND, talk_s=90)
+    with Ledger.open(path) as writer:
+        writer.append(Row("0.1", "end", at, {"challenge": "passed"}))
+        body = {"number": "02161230000", "channel": "PJSIP/201-1", "answered": True, "talk_s": 70}
+        writer.append(Row("9.9", "dialled", at, body))
+        writer.append(Row("9.8", "dialled", at, {"number": 7, "channel": None, "talk_s": "x"}))
+    call, dialled, odd = LedgerFile(path).calls(None)
+    assert isinstance(call, PastCall)
+    assert (call.answered, call.talk_s, call.passed) == (True, 90, True)
+    assert dialled == PastDial("02161230000", "PJSIP/201", at, answered=True, talk_s=70)
+    assert odd == PastDial("", "", at, answered=False, talk_s=0)
+    assert [one.call_id for one in ledger.calls(path)] == ["0.1"], "a call of ours is no call from outside"
+
+
 def test_replay__the_time_a_caller_is_remembered__is_that_of_the_script() -> None:
     script = (Path(screener.state.__file__).parent / "observe.lua").read_text()
     assert re.search(r"local RECORD_TTL_S = (\d+)", script)[1] == str(CALLER_TTL_S)  # type: ignore[index]
+    assert f", {TRUST_TTL_S}\n" in script
+    assert f"TTL_S = {TRUST_TTL_S}\n" in LEARN
 
 
 @pytest.mark.parametrize(
@@ -155,6 +199,7 @@ def test_replay__several_records_of_one_call__are_one_call() -> None:
     answered = cdr.record(MONDAY + timedelta(seconds=9), unique="7.1", talk_s=90)
     found = _file([*rings, answered])
     (call,) = found.calls(None)
+    assert isinstance(call, PastCall)
     assert (call.call.at, call.answered, call.talk_s) == (MONDAY.replace(tzinfo=ZONE), True, 90)
 
 
@@ -264,6 +309,24 @@ def test_replay__lists_of_today__count_unless_told_otherwise(
     assert "0 changed" in run(master, "--no-lists").out
 
 
+def test_replay__trunk_of_another_country__its_callers_are_read_in_that_country(
+    run: Command, tmp_path: Path
+) -> None:
+    rows = [
+        cdr.record(MONDAY + timedelta(minutes=n), "0118617712345678", unique=f"{n}.1", channel=channel)
+        for n, channel in enumerate(("PJSIP/us-00000001", "PJSIP/carrier-00000002"))
+    ]
+    master = cdr.write(tmp_path / "Master.csv", rows)
+    candidate = directory(tmp_path / "new", tmp_path, actions={"challenge": 3})
+    settings = {"state_dir": str(tmp_path / "s"), "trunks": {"PJSIP/us": {"region": "US"}}}
+    (candidate / "screener.yaml").write_text(json.dumps(settings))
+    ended = run(master, "--against", candidate, "--json", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    [change, _] = map(json.loads, (tmp_path / "out").read_text().splitlines())
+    assert (change["id"], change["caller"]) == ("0.1", "+8617712345678")
+    assert "FOREIGN_TRUNK(+3)" in ended.out
+
+
 def test_replay__the_last_days_only__knows_the_calls_before_them(run: Command, tmp_path: Path) -> None:
     now = datetime.now(ZONE).replace(microsecond=0, tzinfo=None)
     rows = [cdr.record(now - timedelta(hours=hour)) for hour in (30, 1)]
@@ -295,7 +358,7 @@ def recorded(
         for n, number in enumerate(numbers):
             at = MONDAY.replace(tzinfo=ZONE) + timedelta(minutes=n)
             call = Call(f"{n}.1", "PJSIP/carrier-1", Stage.SETUP, at, number=number, did="1055550100")
-            facts = facts_of(call, parse(number, "CN"), OBSERVED, ZONE)
+            facts = facts_of(call, parse(number, "CN"), OBSERVED, PLACE)
             body = {
                 "call": {
                     "number": number,
@@ -379,13 +442,14 @@ def test_replay__a_challenge_that_would_not_be_asked__is_not_judged(
 
 def test_aside__the_same_batch__gives_what_the_bench_gives() -> None:
     loaded = config.load(None, environ={})
-    calls = list(_file(list(cdr.office(300))).calls(None))
+    found = _file(list(cdr.office(300))).calls(None)
+    calls = [call for call in found if isinstance(call, PastCall)]
     batch = [
         (call, parse(call.call.number, "CN"), {"caller.dids_1h": n % 12}) for n, call in enumerate(calls)
     ]
-    bench = Bench(loaded.policy, None, ZONE)
+    bench = Bench(loaded.policy, None, PLACE)
     bench.submit(batch)
-    with Aside(loaded.document, None, ZONE) as aside:
+    with Aside(loaded.document, None, PLACE) as aside:
         aside.submit(batch)
         assert aside.result() == bench.result()
     assert bench.result()[1].changed > 20

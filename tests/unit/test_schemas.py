@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ PLACES = [
     (name, path.relative_to(shipped_dir()))
     for name, (files, _) in MODELS.items()
     for path in sorted(shipped_dir().rglob("*.yaml"))
-    if fnmatch(str(path.relative_to(shipped_dir())), files)
+    if fnmatch(re.sub("^variants/[^/]*/", "", str(path.relative_to(shipped_dir()))), files)
 ]
 
 
@@ -59,9 +60,14 @@ def test_schema__shipped_file__satisfies_it(name: str, path: Path) -> None:
     ("name", "text"),
     [
         ("screener", "own_numbers: [0201234567, +862062345678]\nwatch: off\n"),
+        ("screener", "trunks: {PJSIP/berlin*: {region: DE}}\ncity: true\n"),
         ("policy", "actions: {reject: off}\n"),
         ("policy", "actions: {challenge: 4.5}\n"),
         ("rules", "enabled: true\n"),
+        ("feeds", "feeds: {ftc: {enabled: true, half_life_days: off, source: /a, columns: {number: 1}}}\n"),
+        ("examples", "examples: {a: {call: {number: 0201}, facts: {caller.calls_1d: 3}, enabled: false}}\n"),
+        ("examples", "examples: {a: {expect: {action: allow, score: 4, profile: none}}}\n"),
+        ("examples", "examples: {a: {expect: {action: allow, score: -1.5..4, symbols: [A]}}}\n"),
         ("rules", "rules: {LOUD: {when: true, because: 3, shadow: true, force: none}}\n"),
         (
             "profiles",
@@ -78,12 +84,20 @@ def test_schema__part_of_a_file_of_the_site__satisfies_it(name: str, text: str) 
     [
         ("screener", "ami: {prot: 1}\n"),
         ("screener", "log: {level: loud}\n"),
+        ("screener", "trunks: {PJSIP/berlin: {regoin: DE}}\n"),
         ("policy", "actions: {drop: 4}\n"),
         ("policy", "actions: {challenge: many}\n"),
         ("policy", "actions: {challenge: 0}\n"),
         ("rules", "rules: {LOUD: {scroe: 1}}\n"),
         ("rules", "rules: {LOUD: {force: drop}}\n"),
         ("rules", "max_score: 0\n"),
+        ("feeds", "feeds: {ftc: {format: xml}}\n"),
+        ("feeds", "feeds: {ftc: {max_chnge: 1}}\n"),
+        ("examples", "examples: {a: {cal: {}}}\n"),
+        ("examples", "examples: {a: {facts: {caller.calls_1x: 1}}}\n"),
+        ("examples", "examples: {a: {facts: {list.block: maybe}}}\n"),
+        ("examples", "examples: {a: {expect: {action: ring}}}\n"),
+        ("examples", "examples: {a: {expect: {score: many}}}\n"),
         ("profiles", "profiles: {night: {hours: ['22-6']}}\n"),
         ("profiles", "profiles: {night: {days: [monday]}}\n"),
         ("profiles", "profiles: {night: {rules: {LOUD: {when: true}}}}\n"),

@@ -8,7 +8,7 @@ import pytest
 
 from screener.call import Stage
 from screener.config import load
-from screener.facts import CATALOGUE, FactValue
+from screener.facts import CATALOGUE, NO_DEALINGS, FactValue
 from screener.verdict import Action
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ ORDINARY: Facts = {
     "caller.possible": True,
     "caller.is_neighbour": False,
     "caller.asserted_differs": False,
+    "caller.domestic_on_foreign_trunk": False,
     "called.did": "+862062345678",
     "call.stage": "setup",
     "call.local_hour": 12,
@@ -43,10 +44,20 @@ ORDINARY: Facts = {
     "caller.dids_1h": 1,
     "caller.first_seen_days": 0.0,
     "caller.is_new": True,
+    **NO_DEALINGS,
 }
 STATE = frozenset(fact.name for fact in CATALOGUE if fact.source == "state")
+KNOWN: Facts = {"caller.good_calls": 1.0, "caller.talk_s_total": 70, "caller.trust": 0.2}
+DIALLED: Facts = {"caller.dialled_by_us_days": 0.5}
+TRUSTED: Facts = {"caller.good_calls": 5.0, "caller.talk_s_total": 600, "caller.trust": 0.56}
+FEED_SURE: Facts = {"feed.count": 1, "feed.weight": 1.0}
 WITHHELD: Facts = {"caller.kind": "withheld"}
+FORGED: Facts = {"caller.domestic_on_foreign_trunk": True, "trunk.region": "DE"}
+CALLED_ONLY: Facts = {"caller.kind": "shared_cost", "caller.national": "4008001234"}
 NUMBERLESS = frozenset(("caller.e164", "caller.national", "caller.region", "caller.valid", "caller.possible"))
+
+
+TRUST_RULES = {"DIALLED_BY_US", "KNOWN_CALLER", "TRUSTED", "KNOWN_BUT_UNPROVEN", "MESSAGES_DELETED"}
 
 
 def swept(dids: int, days: float) -> Facts:
@@ -77,6 +88,21 @@ def shipped() -> Policy:
         ("a bank's short code", {"caller.kind": "short_code"}, Action.ALLOW),
         ("a real neighbour", {"caller.is_neighbour": True}, Action.ALLOW),
         ("a false neighbour", {"caller.is_neighbour": True, "stir.attestation": "C"}, Action.CHALLENGE),
+        ("our country's number from abroad", FORGED, Action.ALLOW),
+        (
+            "… that the network does not confirm",
+            {**FORGED, "caller.asserted_differs": True},
+            Action.CHALLENGE,
+        ),
+        ("a 400 number calls", CALLED_ONLY, Action.ALLOW),
+        (
+            "a shared cost number that may call",
+            {**CALLED_ONLY, "caller.national": "95013123456"},
+            Action.ALLOW,
+        ),
+        ("the signature is false", {"stir.verified": "failed"}, Action.ALLOW),
+        ("the signature is good", {"stir.verified": "passed"}, Action.ALLOW),
+        ("forged in every way", {**FORGED, **CALLED_ONLY, "stir.verified": "failed"}, Action.CHALLENGE),
         ("weakly signed", {"stir.attestation": "C"}, Action.ALLOW),
         (
             "odd in every way",
@@ -101,6 +127,25 @@ def shipped() -> Policy:
         ("… that is sure", {"feed.count": 1, "feed.weight": 1.0, "feed.max_votes": 50}, Action.CHALLENGE),
         ("listed by many feeds", {"feed.count": 9, "feed.weight": 9.0}, Action.CHALLENGE),
         ("… but a friend", {"feed.count": 9, "feed.weight": 9.0, "list.allow": True}, Action.ALLOW),
+        ("a friend who withholds his number", {**WITHHELD, **KNOWN}, Action.ALLOW),
+        ("… half forgotten", {**WITHHELD, **KNOWN, "caller.good_calls": 0.49}, Action.CHALLENGE),
+        ("… whose messages we delete", {**WITHHELD, **KNOWN, "caller.bad_calls": 1.0}, Action.CHALLENGE),
+        ("returns our call, withheld", {**WITHHELD, **DIALLED}, Action.ALLOW),
+        ("… a fortnight later", {**WITHHELD, "caller.dialled_by_us_days": 14.0}, Action.CHALLENGE),
+        ("called back at a premium rate", {"caller.kind": "premium", **DIALLED}, Action.CHALLENGE),
+        ("a friend whom somebody blocked", {"list.block": True, **TRUSTED, **DIALLED}, Action.VOICEMAIL),
+        ("known, new and sweeping", {**swept(5, 0), **KNOWN}, Action.CHALLENGE),
+        ("known, sweeping and listed", {**swept(5, 30), **KNOWN, **FEED_SURE}, Action.CHALLENGE),
+        ("dialled, sweeping and listed", {**swept(5, 30), **DIALLED, **FEED_SURE}, Action.CHALLENGE),
+        ("trusted, sweeping and listed", {**swept(5, 30), **TRUSTED, **FEED_SURE}, Action.CHALLENGE),
+        ("a trusted school calls five", {**swept(5, 30), **TRUSTED}, Action.ALLOW),
+        (
+            "borrows a friend's withheld number",
+            {**WITHHELD, **KNOWN, "stir.attestation": "C"},
+            Action.CHALLENGE,
+        ),
+        ("a friend whom the network does not know", {**KNOWN, "stir.attestation": "C"}, Action.ALLOW),
+        ("all messages deleted", {"caller.bad_calls": 3.0}, Action.ALLOW),
         ("challenge passed", {**WITHHELD, "challenge.result": "passed"}, Action.ALLOW),
         ("challenge passed while sweeping", {**swept(5, 0), "challenge.result": "passed"}, Action.ALLOW),
         ("challenge failed", {**WITHHELD, "challenge.result": "failed"}, Action.VOICEMAIL),
@@ -114,6 +159,37 @@ def test_shipped_rules__story__ends_where_it_should(
     stage = "challenge" if "challenge.result" in facts else "setup"
     verdict = shipped.judge(ORDINARY | facts | {"call.stage": stage})
     assert verdict.action is action, f"{story}: {verdict}"
+
+
+@pytest.mark.parametrize(
+    ("facts", "symbol"),
+    [
+        (FORGED, "FOREIGN_TRUNK"),
+        (CALLED_ONLY, "CALLED_ONLY_NUMBER"),
+        ({"caller.kind": "toll_free", "caller.national": "8008101234"}, "CALLED_ONLY_NUMBER"),
+        ({**CALLED_ONLY, "caller.national": "95013123456"}, None),
+        ({**CALLED_ONLY, "caller.national": "40012345", "caller.region": "DE"}, None),
+        ({"stir.verified": "failed"}, "STIR_FAILED"),
+        ({"stir.verified": "passed"}, None),
+        ({}, None),
+    ],
+)
+def test_shipped_rules__a_forged_identity__is_named(
+    shipped: Policy, facts: Facts, symbol: str | None
+) -> None:
+    identity = {hit.symbol for hit in shipped.judge(ORDINARY | facts).hits if hit.group == "identity"}
+    assert identity == ({symbol} if symbol else set())
+
+
+def test_shipped_rules__trust__takes_four_points_at_most_or_six(shipped: Policy) -> None:
+    for facts, least in ((KNOWN | DIALLED, -4), (TRUSTED | DIALLED, -6), (TRUSTED | FEED_SURE, -4 + 4)):
+        assert shipped.judge(ORDINARY | {"caller.first_seen_days": 30.0} | facts).score == least
+
+
+def test_shipped_rules__unknown_caller__skips_no_rule_of_trust(shipped: Policy) -> None:
+    skipped = {skip.symbol for skip in shipped.judge(ORDINARY).skipped}
+    assert not skipped & TRUST_RULES
+    assert set(shipped.rules) >= TRUST_RULES
 
 
 def test_shipped_rules__sweep__first_four_ring_and_the_rest_is_recorded(shipped: Policy) -> None:
@@ -141,7 +217,7 @@ def test_shipped_rules__store_is_dead__judged_by_the_rest_and_listed(
 
 def test_shipped_rules__withheld_without_number__only_what_needs_facts_is_skipped(shipped: Policy) -> None:
     known = {name: value for name, value in (ORDINARY | WITHHELD).items() if name not in NUMBERLESS}
-    assert [skip.symbol for skip in shipped.judge(known).skipped] == ["ATTESTATION_C"]
+    assert [skip.symbol for skip in shipped.judge(known).skipped] == ["ATTESTATION_C", "STIR_FAILED"]
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from screener.errors import ConfigError, StateUnavailable
+from screener.facts import UNLISTED
 from screener.state import EmbeddedServer, Fact, Lists, Observed, Row, State
-from screener.state.weighing import NOT_LISTED
 from tests.valkey import connected
 
 if TYPE_CHECKING:
@@ -22,14 +22,6 @@ if TYPE_CHECKING:
 
 CALLER = "+8617712345678"
 NOON = 1_760_011_200.0  # the start of a minute, an hour and a half-day
-UNLISTED: dict[str, Fact] = {
-    "list.allow": False,
-    "list.block": False,
-    "list.entry": "",
-    "list.reason": "",
-    "list.source": "",
-    **NOT_LISTED,
-}
 FIRST: dict[str, Fact] = {
     "caller.calls_1m": 1,
     "caller.calls_1h": 1,

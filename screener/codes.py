@@ -1,0 +1,126 @@
+"""Star codes: one of our own telephones puts the last caller on a list.
+
+The dialplan asks who that was and reads the number back; when the person has confirmed it orders the
+entry, naming the number, so that a call that comes in meanwhile does not change who is meant. Nothing
+is remembered in between: each step looks into the ledger, so that a restart changes nothing, either.
+`dialplan/README.md` says who is heard and who is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, cast
+
+import structlog
+
+from screener import ledger, number
+from screener.call import CODE_EVENT, CODE_VARIABLE, Code, Step, endpoint
+from screener.errors import ListEntryRefused, ScreenerError
+from screener.number import Kind
+from screener.state import ListKind, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from screener.ami import Ami
+    from screener.facts import Place
+    from screener.number import CallerNumber
+    from screener.state import Lists
+
+log = structlog.get_logger(__name__)
+
+BACK = timedelta(hours=24)
+"""How far back the last caller may be."""
+AT_ONCE = 8
+"""Star codes that are followed at the same time: looking into the ledger must not cost calls."""
+
+
+class Codes:
+    """Answers the star codes. Whatever fails, the person hears it and no call is held up."""
+
+    def __init__(
+        self, ami: Ami, lists: Lists, ledger_path: Path, place: Place, *, clock: Callable[[], datetime]
+    ) -> None:
+        self._ami, self._lists, self._clock = ami, lists, clock
+        self._ledger, self._place = ledger_path, place
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def receive(self, event: Mapping[str, object]) -> None:
+        """Take one event from Asterisk; those that are no star codes are passed over."""
+        if event.get("UserEvent") != CODE_EVENT:
+            return
+        try:
+            code = Code.from_event(event, self._clock())
+        except ValueError as error:
+            log.error("a star code was not understood", reason=str(error))
+            return
+        if len(self._tasks) >= AT_ONCE:
+            log.error("too many star codes at once: one was not followed", phone=code.phone)
+            return
+        task = asyncio.get_running_loop().create_task(self._answer(code))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, code: Code) -> None:
+        if self._ami.age_ms(code) >= code.deadline_ms:
+            log.warning("too late for a star code: nothing was done", phone=code.phone)
+            return
+        try:
+            answer = await (self._last(code) if code.step is Step.LAST else self._do(code))
+        except ScreenerError as error:
+            log.error("a star code could not be followed", phone=code.phone, reason=str(error))
+            answer = "failed"
+        except Exception:
+            log.exception("a star code could not be followed", phone=code.phone)
+            answer = "failed"
+        await self._ami.answer(code, CODE_VARIABLE.format(step=code.step), answer)
+
+    async def _last(self, code: Code) -> str:
+        caller = await asyncio.to_thread(self._caller, code)
+        if caller is None:
+            return "nobody"
+        if not caller.key or caller.kind is Kind.WITHHELD:
+            return "withheld"
+        return f"caller:{caller.key}"
+
+    async def _do(self, code: Code) -> str:
+        caller = await asyncio.to_thread(self._caller, code)
+        if caller is None:
+            log.error("a star code meant somebody who has not called this telephone", phone=code.phone)
+            return "refused"
+        kind = cast("ListKind", code.list)
+        row = Row(caller.key, kind, reason="by star code", source="handset", by=code.phone)
+        try:
+            await self._lists.add(row, alone=True)
+        except ListEntryRefused as error:
+            log.warning("a star code was refused", phone=code.phone, reason=str(error))
+            return "refused"
+        log.info("listed by star code", list=kind, caller=caller.shown, phone=code.phone)
+        return f"{kind}ed"
+
+    def _caller(self, code: Code) -> CallerNumber | None:
+        """Who called last, or when the code names a number he who has it, of those who count."""
+        since = code.at - BACK
+        if ledger.calls_came_by(self._ledger, code.phone, since):
+            log.error("a star code came from where calls from outside arrive: refused", endpoint=code.phone)
+            return None
+        for end, call in ledger.ends(self._ledger, since):
+            if _counts(end.body, code.phone) and (said := call or end.body):
+                region = self._place.region_of(
+                    str(said.get("trunk") or endpoint(str(said.get("channel", ""))))
+                )
+                caller = number.parse(str(said.get("number", "")), region, str(said.get("presentation", "")))
+                if not code.number or (caller.key == code.number and caller.kind is not Kind.WITHHELD):
+                    return caller
+        return None
+
+
+def _counts(end: Mapping[str, object], phone: str) -> bool:
+    """Whether a call may be meant: this telephone answered it, or none did."""
+    if peer := end.get("peer"):
+        return endpoint(str(peer)) == phone
+    # An older dialplan does not say who answered; a recording that was found after a restart, who called.
+    return end.get("disposition") != "answered" and "number" in end

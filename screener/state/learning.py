@@ -1,0 +1,147 @@
+"""What calls teach about their callers, written when they are over: no caller waits for it.
+
+Voicemail messages whose fate is not known yet are kept here, too; `screener.voicemail` looks after them.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import structlog
+from redis.exceptions import RedisError
+
+from screener.state.client import (
+    KEYS,
+    LOG_PAUSE_S,
+    TRUST_KEY,
+    UNREACHABLE,
+    describe,
+    is_key,
+    key_part,
+    open_client,
+    unavailable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterator
+
+    from screener.state.trust import Lesson
+
+TIMEOUT_S = 2.0
+CONNECTIONS = 2
+MESSAGES_MAX = 1000
+MESSAGE_DAYS = 30
+"""A message that nobody has listened to for so long teaches nothing any more."""
+
+LEARN = Path(__file__).with_name("learn.lua").read_text(encoding="utf-8")
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A voicemail message: whose it is, the mailbox's folder, what Asterisk calls it, when it came."""
+
+    call_id: str
+    caller: str
+    mailbox: str
+    identity: str
+    at: float
+
+
+class Learning:
+    """The writing side of trust, with connections of its own; `lost` counts what the store did not take."""
+
+    def __init__(self, url: str, half_life_days: int) -> None:
+        self.lost = 0
+        self._half_life_days = half_life_days
+        self._client = open_client(url, timeout_s=TIMEOUT_S, max_connections=CONNECTIONS)
+        self._script = self._client.register_script(LEARN)
+        # Several screeners may share a store, but each has the mailboxes of its own machine.
+        self._messages_key = f"{KEYS}voicemail:{key_part(platform.node() or 'here')}"
+        self._log_at = 0.0
+
+    async def learn(self, caller: str, event: str, lesson: Lesson | None) -> None:
+        """Learn a lesson about a caller (`CallerNumber.key`), once for each event. Never raises.
+
+        No lesson, or nobody to learn it about: nothing happens. Where the store does not answer it is lost.
+        """
+        if lesson is None or not is_key(caller):
+            return
+        keys, arguments = teaching(caller, event, lesson, self._half_life_days)
+        with self._lossy():
+            await self._script(keys, arguments)
+            _log.debug("learned", caller=caller, from_event=event)
+
+    async def forget(self, caller: str) -> bool:
+        """Forget all of a caller; whether there was anything. Raises StateUnavailable."""
+        with _needed():
+            return bool(await self._client.unlink(TRUST_KEY + caller))
+
+    async def remember(self, message: Message) -> None:
+        """Keep a message in mind until its fate is known; beyond a bound it is lost. Never raises."""
+        body = asdict(message)
+        with self._lossy():
+            held = await self._client.hlen(self._messages_key)
+            if held >= MESSAGES_MAX:
+                raise RedisError(f"{held} messages wait to be heard already")
+            await self._client.hset(self._messages_key, body.pop("call_id"), json.dumps(body))
+
+    async def messages(self) -> list[Message]:
+        """Those whose fate is not known yet. Raises StateUnavailable."""
+        with _needed():
+            held = await cast("Awaitable[dict[str, str]]", self._client.hgetall(self._messages_key))
+        found = []
+        for call_id, text in held.items():
+            try:
+                found.append(Message(call_id=call_id, **json.loads(text)))
+            except (TypeError, ValueError):
+                await self.done(call_id)  # another program's
+        return found
+
+    async def done(self, call_id: str) -> None:
+        """Keep a message in mind no longer. Raises StateUnavailable."""
+        with _needed():
+            await self._client.hdel(self._messages_key, call_id)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    @contextmanager
+    def _lossy(self) -> Iterator[None]:
+        try:
+            yield
+        except (RedisError, *UNREACHABLE) as error:
+            self.lost += 1
+            now = time.monotonic()
+            if now >= self._log_at:
+                self._log_at = now + LOG_PAUSE_S
+                _log.warning("what a call taught is lost", reason=describe(error), lost=self.lost)
+
+
+def teaching(
+    caller: str, event: str, lesson: Lesson, half_life_days: int, at: float | None = None
+) -> tuple[list[str], list[str]]:
+    """The keys and arguments of `learn.lua`; no `event`: it cannot come twice."""
+    keys = [TRUST_KEY + caller]
+    if event:
+        keys.append(f"{KEYS}taught:{key_part(event)}")
+    now = "" if at is None else repr(at)
+    return keys, [
+        now, str(half_life_days), repr(lesson.good), repr(lesson.up_to), repr(lesson.bad),
+        str(lesson.talk_s), "1" if lesson.dialled else "",
+    ]  # fmt: skip
+
+
+@contextmanager
+def _needed() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, *UNREACHABLE) as error:
+        raise unavailable(error) from error
