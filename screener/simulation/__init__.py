@@ -29,15 +29,19 @@ __all__ = [
 ]  # fmt: skip
 
 
-def history(seed: int, region: str, zone: tzinfo, kinds: Collection[str] = KINDS) -> list[Attempt | Dialling]:
-    """Four weeks of one house with a campaign of each class, in the order of time.
+def history(
+    seed: int | str, region: str, zone: tzinfo, kinds: Collection[str] = KINDS, campaigns: int = 1
+) -> list[Attempt | Dialling]:
+    """Four weeks of one house with so many campaigns of each class, in the order of time.
 
     `region` is one of `PLANS`. Every class has a chance of its own, so leaving one out changes no other.
     """
     house = build(random.Random(f"{seed} house"), region, MONDAY, zone)
     calls: list[Attempt | Dialling] = []
     for kind in kinds:
-        campaign = Campaign(kind, f"{kind} {seed}", random.Random(f"{seed} {kind}"), house, kind in ATTACKERS)
-        (ATTACKERS.get(kind) or ORDINARY[kind])(campaign)
-        calls += campaign.attempts
+        # The background is the rest of the world: there is one.
+        for name in (f"{kind} {seed}.{n}" for n in range(1 if kind == "background" else campaigns)):
+            campaign = Campaign(kind, name, random.Random(name), house, kind in ATTACKERS)
+            (ATTACKERS.get(kind) or ORDINARY[kind])(campaign)
+            calls += campaign.attempts
     return sorted(calls, key=lambda one: one.at)

@@ -2,6 +2,7 @@
 
 Written from what such callers do and from the law that shapes it, not from what we look for: this package
 may import nothing of the screener (see the floors), so it knows no threshold.
+`forged_numbers` alone was written after the rules had been read.
 """
 
 from __future__ import annotations
@@ -188,6 +189,26 @@ def spoofed_neighbours(make: Campaign) -> None:
         )
 
 
+def forged_numbers(make: Campaign) -> None:
+    """Shows a number that nobody can have, another for each call, or none.
+
+    Of no range or no length, a bank's short code with a country code before it, or withheld: what 47 CFR
+    64.1200(k)(2) lets carriers block as invalid or unallocated. 4 to 20 calls in 1 to 6 days; where calls
+    are signed, a fifth of the signatures does not fit. proposal
+    """
+    begin, days = make.day(), make.chance.uniform(1, 6)
+    for _ in range(make.chance.randint(4, 20)):
+        forged = make.number(make.house.plan.forged)
+        hidden = make.chance.random() < 0.2
+        mismatch = make.house.plan.attested and make.chance.random() < 0.2
+        make.call(
+            make.at(begin + make.chance.uniform(0, days), *_HOURS), forged, make.did(), recording,
+            patience_s=(15, 35), talk_s=_SHORT_TALK_S, stays_s=(10, 40),
+            hidden=hidden,
+            verified="Verification mismatch" if mismatch else "",
+        )  # fmt: skip
+
+
 def evasive_robot(make: Campaign) -> None:
     """Knows what screeners look for: slow, from new numbers all over the country, and it answers voices.
 
@@ -213,6 +234,7 @@ ATTACKERS: Final[Mapping[str, Callable[[Campaign], None]]] = {
     "collector China": collector_china,
     "wangiri": wangiri,
     "spoofed neighbours": spoofed_neighbours,
+    "forged numbers": forged_numbers,
     "evasive robot": evasive_robot,
 }
 """The classes of unwanted callers, by name."""

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Press:
-    """A key, `after_s` since the voice named the one to press; `key` None is the one that was named."""
+    """Keys, the first `after_s` since the voice had named those to press; `keys` None are the named ones."""
 
     after_s: float
-    key: int | None
+    keys: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ class Attempt:
     asserted: str = ""
     diversion: str = ""
     attestation: str = ""
+    verified: str = ""
     agent: str = ""
 
     @property
@@ -111,7 +112,7 @@ def person(chance: random.Random) -> Reaction:
         missed = chance.random()
         if missed < 0.015:
             return None
-        return Press(chance.lognormvariate(0.47, 0.45), chance.randrange(10) if missed < 0.03 else None)
+        return Press(chance.lognormvariate(0.47, 0.45), _any_keys(chance) if missed < 0.03 else None)
 
     return Reaction("person", (press(), press()), chance.uniform(0.3, 1.5), chance.uniform(0.3, 1.2))
 
@@ -137,17 +138,19 @@ def recording(chance: random.Random) -> Reaction:
 
 def random_keys(chance: random.Random) -> Reaction:
     """Presses any keys all the time, and plays its recording meanwhile."""
-    keys = (
-        Press(chance.uniform(0, 3), chance.randrange(10)),
-        Press(chance.uniform(0, 3), chance.randrange(10)),
-    )
+    keys = (Press(chance.uniform(0, 3), _any_keys(chance)), Press(chance.uniform(0, 3), _any_keys(chance)))
     return Reaction("random keys", keys, chance.uniform(0.1, 1.5), chance.uniform(15, 45))
 
 
 def waits_for_silence(chance: random.Random) -> Reaction:
-    """Is still until the voice has ended, then presses some key: what a robot can do against a challenge."""
+    """Is still until the voice has ended, then presses any keys: what a robot can do against a challenge."""
     keys = (
-        Press(chance.uniform(0.5, 3), chance.randrange(10)),
-        Press(chance.uniform(0.5, 3), chance.randrange(10)),
+        Press(chance.uniform(0.5, 3), _any_keys(chance)),
+        Press(chance.uniform(0.5, 3), _any_keys(chance)),
     )
     return Reaction("waits for silence", keys, chance.uniform(5, 9), chance.uniform(15, 45))
+
+
+def _any_keys(chance: random.Random) -> str:
+    """As many as anybody is asked for."""
+    return f"{chance.randrange(10_000):04d}"

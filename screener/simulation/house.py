@@ -40,6 +40,7 @@ class Plan:
     landline: tuple[str, ...]
     emergency: tuple[str, ...]
     service: tuple[str, ...]
+    forged: tuple[str, ...]
     attested: bool
 
 
@@ -50,6 +51,7 @@ PLANS: Final[Mapping[str, Plan]] = {
         landline=("0106#######", "0215#######", "02082######", "07558#######"),
         emergency=("110", "120", "119"),
         service=("95588", "10086", "12345"),
+        forged=("+8695588", "1########", "010#############"),
         attested=False,
     ),
     "US": Plan(
@@ -58,6 +60,7 @@ PLANS: Final[Mapping[str, Plan]] = {
         landline=("2123######", "7186######", "3126######", "4157######"),
         emergency=("911",),
         service=("+18002######",),
+        forged=("0#########", "+1911#######", "212##############", "1112######"),
         attested=True,
     ),
 }
@@ -77,6 +80,7 @@ class House:
     """Who is called: neighbouring numbers of ours, and the trunks that they are called by.
 
     `midnight` begins a Monday. `rewritten`: the carrier's border element hides the callers' equipment.
+    `anonymous`: a withheld number does not reach us, as on most trunks; on others it does, marked.
     """
 
     region: str
@@ -84,6 +88,7 @@ class House:
     dids: tuple[str, ...]
     trunks: tuple[str, ...]
     rewritten: bool
+    anonymous: bool
 
     @property
     def plan(self) -> Plan:
@@ -100,7 +105,9 @@ def build(chance: random.Random, region: str, monday: datetime, zone: tzinfo) ->
     size, first = chance.randint(8, 40), chance.randrange(50)
     dids = tuple(PLANS[region].dids.replace("##", f"{first + n:02d}") for n in range(size))
     trunks = ("PJSIP/carrier", "PJSIP/second")[: chance.choice((1, 2))]
-    return House(region, monday.replace(tzinfo=zone), dids, trunks, chance.random() < 0.8)
+    return House(
+        region, monday.replace(tzinfo=zone), dids, trunks, chance.random() < 0.8, chance.random() < 0.7
+    )
 
 
 @dataclass(slots=True)
@@ -170,6 +177,7 @@ class Campaign:
         talk_s: tuple[float, float] = (30, 240),
         stays_s: tuple[float, float] = (3, 30),
         pickup: float = 0.7,
+        hidden: bool = False,
         **more: Any,  # noqa: ANN401 - further fields of Attempt, which checks them
     ) -> None:
         """Add a call; ranges are those of its times, `pickup` is how likely one of us is at the telephone."""
@@ -177,9 +185,12 @@ class Campaign:
         person = react in {attempts.person, attempts.keyless}
         there = chance.random() < pickup * (1.0 if 7 <= at.hour < 22 else 0.3)
         weights = [shares[self.attacks] for shares in _ATTESTED.values()]
+        if hidden and self.house.anonymous:
+            number = "anonymous"
         self.attempts.append(
             Attempt(
                 at, self.kind, self.name, number, did, self.trunk,
+                presentation="prohib_not_screened" if hidden else "allowed_not_screened",
                 patience_s=chance.uniform(*patience_s),
                 pickup_s=chance.uniform(3, 18) if there else None,
                 talk_s=chance.uniform(*talk_s),

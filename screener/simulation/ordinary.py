@@ -87,7 +87,7 @@ def hospital_call_back(make: Campaign) -> None:
             make.call(
                 make.at(day + make.chance.choice((0, 0, 1)), 8, 19), number, did, person,
                 patience_s=(20, 45), talk_s=(60, 400), stays_s=(3, 40), errand=f"{make.name} {did}",
-                presentation="prohib_not_screened" if hidden else "allowed_not_screened",
+                hidden=hidden,
             )  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def emergency_call_back(make: Campaign) -> None:
         at += timedelta(seconds=make.chance.uniform(20, 120))
         make.call(
             at, number, did, keyless, patience_s=(15, 45), talk_s=(30, 300), stays_s=(3, 20), pickup=0.5,
-            errand=make.name, presentation="prohib_not_screened" if hidden else "allowed_not_screened",
+            errand=make.name, hidden=hidden,
         )  # fmt: skip
 
 
@@ -214,6 +214,7 @@ def background(make: Campaign) -> None:
     4 in 10 from contacts, of whom a few call often; 3 in 100 withhold their number. proposal
     """
     contacts = [make.chance.choice((make.mobile, make.landline))() for _ in range(4 * len(make.house.dids))]
+    shy = {number for number in contacts if make.chance.random() < 0.03}
     busy = make.chance.uniform(1, 4) * len(make.house.dids)
     for day in range(DAYS):
         for n in range(round(busy * make.chance.uniform(0.8, 1.2) * (0.2 if day % 7 > 4 else 1))):
@@ -225,13 +226,13 @@ def background(make: Campaign) -> None:
             if make.chance.random() < 0.15:
                 make.dialled(at, number, make.chance.choice((0, 60, 200)))
                 continue
-            hidden = make.chance.random() < 0.03
+            hidden = number in shy if known else make.chance.random() < 0.03
             did = make.did()
             for again in range(2):
                 make.call(
                     at + again * make.chance.uniform(5, 60) * _MINUTE, number, did, person,
                     talk_s=(20, 500), errand=f"{make.name} {day} {n}",
-                    presentation="prohib_not_screened" if hidden else "allowed_not_screened",
+                    hidden=hidden,
                 )  # fmt: skip
 
 

@@ -46,7 +46,11 @@ def test_history__of_a_class__calls_our_numbers_from_numbers_that_exist(kind: st
     for seed in range(2):
         for one in of(seed, region, kind):
             assert number.parse(one.did, region).e164
-            assert number.parse(one.number, region).key
+            assert (
+                kind == "forged numbers"
+                or one.number == "anonymous"
+                or number.parse(one.number, region).valid
+            )
             assert one.patience_s > 0
             assert one.rings_s <= one.patience_s
             assert min(one.talk_s, one.stays_s) >= 0
