@@ -22,8 +22,9 @@ Beside the way of a call: `mirror.py` copies the lists into Asterisk for the tim
 `codes.py` puts the last caller on a list when one of our telephones dials a star code, `voicemail.py`
 sees what became of messages, `feeds/` fetches numbers that others complain about, `steering.py`,
 `reloading.py`, `control.py` and `counters.py` let an administrator look and change things, `replay/` runs
-past calls through a policy.
+past calls through a policy, `simulation/` imagines callers and knows nothing of our rules.
 
+`listening.py` compares what callers said with what was heard before: `audio/` is its arithmetic.
 `text.py` makes strangers' text safe to show, `sip.py` takes their addresses apart, `dialplan.py` checks
 that the dialplan has every action.
 `steering.py` is what an administrator sees and does while calls are screened: `control.py` the socket,

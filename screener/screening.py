@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from screener.ami import Ami
     from screener.facts import Place
     from screener.ledger import Ledger
+    from screener.listening import Listener
     from screener.policy import Policy
     from screener.recordings import Recording
     from screener.state import Learning, State
@@ -74,9 +75,10 @@ class Screener:
         learning: Learning,
         mailboxes: Mailboxes,
         long_call_s: int,
+        listener: Listener | None = None,
         transcriber: Transcriber | None = None,
     ) -> None:
-        self.transcriber = transcriber
+        self.listener, self.transcriber = listener, transcriber
         self.ami, self.state, self.policy = ami, state, policy
         self.ledger, self.place, self.spool, self.clock = ledger, place, spool, clock
         self.learning, self.mailboxes, self.long_call_s = learning, mailboxes, long_call_s
@@ -136,6 +138,8 @@ class Screener:
         reached = await self.ami.decide(call, verdict)
         clock.lap("send_ms")
         self.counters.count(call.stage, verdict, policy, reached)
+        if self.listener and verdict.action is Action.VOICEMAIL:
+            self.listener.follow(call.id, caller)
         self._file(
             call,
             verdict,
@@ -158,6 +162,10 @@ class Screener:
             if not found:
                 log.error("the recording is missing: is the disk full?", stem=ending.recording)
             self._file_recordings(ending.id, found, ending.notice_at)
+            if self.listener and any(one.leg == "caller" for one in found):
+                region = self.place.region_of(endpoint(ending.channel))
+                caller = number.parse(ending.number, region)
+                self.listener.hear(ending.id, Path(ending.recording), caller)
         await self._learn(ending)
 
     async def _learn(self, ending: Ending) -> None:

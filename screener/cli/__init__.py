@@ -1,8 +1,9 @@
 """The commands: each parses its arguments, calls one part of the program and prints.
 
 `service` runs and checks, `looking` shows what is configured, decided and recorded,
-`lists` keeps the allow and block entries, `feeds` those of others, `trust` what calls taught; `steering`
-speaks to the running service, `schemas` writes what editors check against; `common` is what they share.
+`lists` keeps the allow and block entries, `feeds` those of others, `trust` what calls taught,
+`campaigns` recordings; `steering` speaks to the running service, `schemas` writes what editors check
+against, `simulate` calls to try rules on; `common` is what they share.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 
 import typer
 
-from screener.cli import feeds, lists, looking, replay, schemas, service, steering, trust
+from screener.cli import campaigns, feeds, lists, looking, replay, schemas, service, simulate, steering, trust
 from screener.errors import ScreenerError
 
 cli = typer.Typer(
@@ -30,10 +31,12 @@ cli.command()(looking.explain)
 cli.command()(looking.calls)
 cli.command()(looking.facts)
 cli.command()(replay.replay)
+cli.command()(simulate.simulate)
 looking.config_cli.command("schema")(schemas.schema)
 cli.add_typer(looking.config_cli, name="config")
 cli.add_typer(lists.cli, name="list")
 cli.add_typer(feeds.cli, name="feed")
+cli.add_typer(campaigns.cli, name="campaigns")
 cli.add_typer(trust.cli, name="trust")
 
 

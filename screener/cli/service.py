@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from screener import __version__, app, dialplan, telemetry, transcribing
+from screener import __version__, app, dialplan, listening, telemetry, transcribing
 from screener.cli.common import Site, load, show
 from screener.config import failing
 from screener.errors import ConfigError, ScreenerError
@@ -54,3 +54,5 @@ def check(site: Site = None, plan: Dialplan = None) -> None:
         f"{f', variant {variant}' * bool(variant)}; {len(loaded.examples)} examples; "
         f"the dialplan in {directory} has every action"
     )
+    if not listening.INSTALLED:
+        show(f"not installed: the extra audio, so recordings are not compared ({listening.INSTALL})")

@@ -2,6 +2,7 @@
 --
 -- KEYS 1 the lists (hash)   2 the caller's record   3 the DIDs he called (sorted set)   4 this call
 --      5 what he taught us (`learn.lua`)   6… the feeds (hashes)
+--      the last three: the campaigns (hash), what this caller spoke, what his block spoke
 -- ARGV 1 the DID   2 '1' to count the call, '' to look only   3 Unix time instead of the server's, or ''
 --      4 the fields of the lists that could match, the winner first, with spaces between (many small
 --        arguments cost the client more than the whole script)
@@ -82,7 +83,7 @@ end
 local function ask_feeds()
   local found, fields = {}, { '@' }
   for field in string.gmatch(ARGV[5] or '', '%S+') do fields[#fields + 1] = field end
-  for key = 6, #KEYS do
+  for key = 6, #KEYS - 3 do
     local values = redis.call('HMGET', KEYS[key], unpack(fields))
     if values[1] then
       local entry = { key - 6, values[1], '', '' }
@@ -93,6 +94,20 @@ local function ask_feeds()
     end
   end
   facts['feeds'] = found
+end
+
+-- The campaign that the caller spoke before; if he spoke none, the one that two numbers of his block did.
+local function ask_campaign()
+  facts['campaign.id'], facts['campaign.name'], facts['campaign.verdict'] = '', '', ''
+  facts['campaign.calls'], facts['campaign.callers'] = 0, 0
+  local id = redis.call('GET', KEYS[#KEYS - 1]) or redis.call('GET', KEYS[#KEYS])
+  if not id then return end
+  local values = redis.call('HMGET', KEYS[#KEYS - 2], id .. ':calls', id .. ':callers', id .. ':name', id .. ':verdict')
+  if not tonumber(values[1]) or not tonumber(values[2]) then return end
+  facts['campaign.id'] = id
+  facts['campaign.calls'], facts['campaign.callers'] = tonumber(values[1]), tonumber(values[2])
+  facts['campaign.name'] = values[3] or ''
+  facts['campaign.verdict'] = values[4] or 'unknown'
 end
 
 -- The record as it is; the client knows what it has come to by now.
@@ -152,6 +167,7 @@ end
 
 ask_lists()
 ask_feeds()
+ask_campaign()
 ask_trust()
 local lists_only = {}
 for name, value in pairs(facts) do lists_only[name] = value end

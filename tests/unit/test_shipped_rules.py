@@ -37,6 +37,8 @@ ORDINARY: Facts = {
     "feed.count": 0,
     "feed.weight": 0.0,
     "feed.max_votes": 0,
+    "campaign.calls": 0,
+    "campaign.callers": 0,
     "caller.calls_1m": 1,
     "caller.calls_1h": 1,
     "caller.calls_1d": 1,
