@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -197,8 +198,15 @@ async def test_messages__too_many_or_foreign__are_left_out(learning: Learning, s
     await learning.remember(message)
     async with connected(store_url) as client:
         (key,) = await client.keys("*voicemail*")
-        await client.hset(key, mapping={"2": "no json", "3": '{"x": 1}'})
+        await client.hset(key, mapping={"2": "no json", "3": '{"x": 1}', "4": "[" * 100_000})
+        body = {"caller": CALLER, "mailbox": "default/100", "identity": "1-0", "at": NOON}
+        odd: list[tuple[str, object]] = [("caller", 5), ("caller", "\n"), ("mailbox", []), ("identity", {})]
+        odd += [("at", "soon"), ("at", None)]
+        odd += [("mailbox", path) for path in ("/etc", "../..", "a/..", "./b", "a/b/c", "a/\0", "a", "")]
+        for number, (name, value) in enumerate(odd, start=10):
+            await client.hset(key, str(number), json.dumps(body | {name: value}))
         assert await learning.messages() == [message]
+        assert await client.hlen(key) == 1
         await client.hset(key, mapping={str(n): "no json" for n in range(MESSAGES_MAX)})
     await learning.remember(Message("9.9", CALLER, "default/100", "2-0", NOON))
     assert learning.lost == 1
