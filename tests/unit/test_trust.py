@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from tests.commandline import Command
+
 CALLER = "+8613912345678"
 KEY = "{screener}:trust:" + CALLER
 NOON = 1_760_011_200.0
@@ -172,6 +174,15 @@ async def test_learn__store_away_or_full__is_lost_counted_and_told_once(state_di
     assert learning.lost == 3
     assert [(line["log_level"], line["lost"]) for line in logs if "lost" in line] == [("warning", 1)]
     await learning.close()
+
+
+def test_commands__store_out_of_reach__print_nothing_but_json(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "screener.yaml").write_text("redis: {url: 'redis://127.0.0.1:1/0'}\n")
+    ended = command("trust", "show", CALLER, "--json", "--config", tmp_path)
+    assert (ended.code, ended.out) == (5, "")
+    assert "127.0.0.1:1" in ended.err
+    ended = command("explain", CALLER, "--json", "--config", tmp_path)
+    assert "127.0.0.1:1" in json.loads(ended.out)["missing"]
 
 
 async def test_forget__a_number__leaves_nothing_of_it(learning: Learning, store_url: str) -> None:
