@@ -242,7 +242,7 @@ async def test_observe__memory_full__still_knows_the_lists(state_directory: Path
         await only_lists(server.url, "OOM")
 
 
-@pytest.mark.parametrize("key", ["caller:", "dids:", "trust:", "feed:ours"])
+@pytest.mark.parametrize("key", ["caller:", "dids:", "trust:", "feed:ours", "spoke:"])
 async def test_observe__another_program_spoilt_a_key__the_lists_hold(
     state: State, lists: Lists, store_url: str, key: str
 ) -> None:
