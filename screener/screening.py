@@ -169,7 +169,7 @@ class Screener:
         await self._learn(ending)
 
     async def _learn(self, ending: Ending) -> None:
-        """Learn what the call says of its caller; a withheld number teaches nothing."""
+        """Learn what the call says of its caller; a call that brings no number teaches nothing."""
         caller = number.parse(ending.number, self.place.region_of(endpoint(ending.channel))).key
         lesson = trust.of_call(
             answered=ending.disposition == "answered",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 
+import structlog
 import typer
 
 from screener.cli import campaigns, feeds, lists, looking, replay, schemas, service, simulate, steering, trust
@@ -42,6 +43,8 @@ cli.add_typer(trust.cli, name="trust")
 
 def main() -> None:
     """Run a command; what goes wrong is said in plain lines and by the exit code, never by a traceback."""
+    # What a command prints may be read by a program; `run` has a log of its own.
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     try:
         cli()
     except ScreenerError as error:

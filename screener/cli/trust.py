@@ -9,6 +9,7 @@ import typer
 
 from screener import app, number
 from screener.cli.common import AsJson, Site, load, show, show_json
+from screener.errors import StateUnavailable
 from screener.facts import BY_NAME, NO_DEALINGS
 from screener.state import Learning, State, serving
 
@@ -35,9 +36,9 @@ def show_one(caller: Caller, site: Site = None, as_json: AsJson = False) -> None
             observed = await state.observe(key, "", "trust", count=False)
         finally:
             await state.close()
-        if observed.missing:
-            show(f"not all is known: {observed.missing}")
-        return {name: observed.facts[name] for name in NO_DEALINGS if name in observed.facts}
+        if not NO_DEALINGS.keys() <= observed.facts.keys():
+            raise StateUnavailable(f"the store does not tell what was learned: {observed.missing}")
+        return {name: observed.facts[name] for name in NO_DEALINGS}
 
     known = asyncio.run(_on_store(loaded, ask))
     if as_json:

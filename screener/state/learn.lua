@@ -24,7 +24,7 @@ now = math.floor(now)
 if KEYS[2] and not redis.call('SET', KEYS[2], '1', 'NX', 'EX', EVENT_TTL_S) then return 0 end
 
 local at, dialled_at, half_life, good, bad, talk = now, 0, 1, 0, 0, 0
-local stored = redis.call('GET', KEYS[1])
+local stored = redis.pcall('GET', KEYS[1])
 if stored and #stored == RECORD_BYTES then
   at, dialled_at, half_life, good, bad, talk = struct.unpack(RECORD, stored)
   if now - at >= TTL_S then dialled_at, good, bad, talk = 0, 0, 0, 0 end

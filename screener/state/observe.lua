@@ -84,7 +84,7 @@ local function ask_feeds()
   local found, fields = {}, { '@' }
   for field in string.gmatch(ARGV[5] or '', '%S+') do fields[#fields + 1] = field end
   for key = 6, #KEYS - 3 do
-    local values = redis.call('HMGET', KEYS[key], unpack(fields))
+    local values = redis.pcall('HMGET', KEYS[key], unpack(fields))
     if values[1] then
       local entry = { key - 6, values[1], '', '' }
       for i = #fields, 2, -1 do
@@ -100,9 +100,9 @@ end
 local function ask_campaign()
   facts['campaign.id'], facts['campaign.name'], facts['campaign.verdict'] = '', '', ''
   facts['campaign.calls'], facts['campaign.callers'] = 0, 0
-  local id = redis.call('GET', KEYS[#KEYS - 1]) or redis.call('GET', KEYS[#KEYS])
-  if not id then return end
-  local values = redis.call('HMGET', KEYS[#KEYS - 2], id .. ':calls', id .. ':callers', id .. ':name', id .. ':verdict')
+  local id = redis.pcall('GET', KEYS[#KEYS - 1]) or redis.pcall('GET', KEYS[#KEYS])
+  if type(id) ~= 'string' then return end
+  local values = redis.pcall('HMGET', KEYS[#KEYS - 2], id .. ':calls', id .. ':callers', id .. ':name', id .. ':verdict')
   if not tonumber(values[1]) or not tonumber(values[2]) then return end
   facts['campaign.id'] = id
   facts['campaign.calls'], facts['campaign.callers'] = tonumber(values[1]), tonumber(values[2])
@@ -112,7 +112,7 @@ end
 
 -- The record as it is; the client knows what it has come to by now.
 local function ask_trust()
-  local stored = redis.call('GET', KEYS[5])
+  local stored = redis.pcall('GET', KEYS[5])
   if not stored or #stored ~= TRUST_BYTES then return end
   local at, dialled_at, half_life, good, bad, talk = struct.unpack(TRUST, stored)
   if now - at >= TRUST_TTL_S then return end
@@ -120,7 +120,7 @@ local function ask_trust()
 end
 
 local function ask_record(known)
-  local stored = redis.call('GET', KEYS[2])
+  local stored = redis.pcall('GET', KEYS[2])
   local record
   if stored and #stored == RECORD_BYTES then
     record = { struct.unpack(RECORD, stored) }
@@ -152,7 +152,8 @@ end
 
 local function ask_fanout(known)
   local since = now - FANOUT_S
-  local dids = redis.call('ZCOUNT', KEYS[3], since, '+inf')
+  local dids = write('ZCOUNT', KEYS[3], since, '+inf')
+  if refused then return end
   local last = redis.call('ZSCORE', KEYS[3], did)
   if type(last) == 'table' then last = last.double end
   if not last or tonumber(last) < since then dids = dids + 1 end

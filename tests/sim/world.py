@@ -97,7 +97,7 @@ class World:
         for name, one in self._history:
             if isinstance(one, Dialling):
                 ended = one.at + timedelta(seconds=one.talk_s)
-                yield PastDial(one.number, one.trunk, ended, one.answered, round(one.talk_s))
+                yield PastDial(one.number, ended, one.answered, round(one.talk_s))
                 continue
             if one.errand in done:
                 continue
