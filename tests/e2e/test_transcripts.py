@@ -51,7 +51,7 @@ async def collector_talks(house: House) -> None:
 async def test_transcript__of_a_recorded_collector__is_filed_with_what_he_said() -> None:
     async with House.open(FORCED, transcription={"enabled": "true"}) as house:
         await collector_talks(house)
-        record = await house.service.record(lambda one: bool(one.transcript), 20)
+        record = await house.service.record(lambda one: bool(one.transcript), 60)
         [caller] = [one for one in record.recordings if one["leg"] == "caller"]
         assert record.transcript["sha256"] == caller["sha256"]
         found = {(one["kind"], one["value"] or one["name"]) for one in record.transcript["wording"]}
@@ -63,7 +63,7 @@ async def test_transcript__of_a_recorded_collector__is_filed_with_what_he_said()
 async def test_transcript__worker_dies__the_recording_is_filed_and_the_next_call_rings() -> None:
     async with House.open(FORCED, transcription={"enabled": "true", "model": "dying"}) as house:
         await collector_talks(house)
-        await house.service.logged("a recording was not transcribed", 20, reason="it ended with -9")
+        await house.service.logged("a recording was not transcribed", 60, reason="it ended with -9")
         record = await house.ended()
         assert [one["leg"] for one in record.recordings] == ["caller", "mix"]
         await house.call()

@@ -115,7 +115,7 @@ def test_replay__calls_teach_trust__from_their_end_on(run: Command, site: Path, 
     minute, day = timedelta(minutes=1), timedelta(days=1)
     calls = [
         (MONDAY, friend, 600), (MONDAY + 5 * minute, friend, 0), (MONDAY + 11 * minute, friend, 0),
-        (MONDAY + 40 * day, friend, 0), (MONDAY + 100 * day, friend, 0),
+        (MONDAY + 40 * day, friend, 0), (MONDAY + 110 * day, friend, 0),
         (MONDAY, silent, 30), (MONDAY + day, silent, 0),
         (MONDAY, clinic, 0), (MONDAY + 2 * day, clinic, 0), (MONDAY + 15 * day, clinic, 0),
     ]  # fmt: skip
