@@ -41,9 +41,11 @@ if TYPE_CHECKING:
     from screener.ami import Ami
     from screener.facts import Place
     from screener.ledger import Ledger
+    from screener.listening import Listener
     from screener.policy import Policy
     from screener.recordings import Recording
     from screener.state import Learning, State
+    from screener.transcribing import Transcriber
     from screener.voicemail import Mailboxes
 
 log = structlog.get_logger(__name__)
@@ -75,7 +77,10 @@ class Screener:
         learning: Learning,
         mailboxes: Mailboxes,
         long_call_s: int,
+        listener: Listener | None = None,
+        transcriber: Transcriber | None = None,
     ) -> None:
+        self.listener, self.transcriber = listener, transcriber
         self.ami, self.state, self.policy = ami, state, policy
         self.ledger, self.place, self.spool, self.clock = ledger, place, spool, clock
         self.learning, self.mailboxes, self.long_call_s = learning, mailboxes, long_call_s
@@ -135,6 +140,8 @@ class Screener:
         reached = await self.ami.decide(call, verdict)
         clock.lap("send_ms")
         self.counters.count(call.stage, verdict, policy, reached)
+        if self.listener and verdict.action is Action.VOICEMAIL:
+            self.listener.follow(call.id, caller)
         self._file(
             call,
             verdict,
@@ -158,10 +165,14 @@ class Screener:
             if not found:
                 log.error("the recording is missing: is the disk full?", stem=ending.recording)
             self._file_recordings(ending.id, found, ending.notice_at)
+            if self.listener and any(one.leg == "caller" for one in found):
+                region = self.place.region_of(endpoint(ending.channel))
+                caller = number.parse(ending.number, region)
+                self.listener.hear(ending.id, Path(ending.recording), caller)
         await self._learn(ending)
 
     async def _learn(self, ending: Ending) -> None:
-        """Learn what the call says of its caller; a withheld number teaches nothing."""
+        """Learn what the call says of its caller; a call that brings no number teaches nothing."""
         trunk = endpoint(ending.channel)
         caller = number.parse(ending.number, self.place.region_of(trunk)).key
         await self._learn_challenge(ending, caller, trunk)
@@ -221,6 +232,8 @@ class Screener:
             body = {**one.as_dict(), "notice_played_at": notice_at}
             self.ledger.append(Row(call_id, "recording", self.clock(), body))
             log.info("recording filed", of=call_id, leg=one.leg, seconds=one.seconds)
+            if self.transcriber:
+                self.transcriber.take(call_id, one)
 
     async def drain(self, within_s: float) -> None:
         """Let the questions and recordings at hand be finished, for so long at most."""

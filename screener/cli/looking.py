@@ -16,6 +16,7 @@ from screener.facts import CATALOGUE, facts_of, never_seen
 from screener.feeds import terms_of
 from screener.policy import explain as taken_apart
 from screener.state import Observed, State, serving
+from screener.text import printable
 from screener.verdict import Action
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def calls(
         show_json([_record(record) for record in found])
         return
     show_table(
-        ("time", "caller", "called", "verdict", "score", "reasons", "ended", "delay ms", "recording"),
+        ("time", "caller", "called", "verdict", "score", "reasons", "ended", "delay ms", "recording", "said"),
         (_row(record, settings.zone) for record in found),
     )
 
@@ -167,7 +168,13 @@ def _row(record: CallRecord, zone: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a 
         record.disposition or "…",
         "" if delay is None else f"{delay:.1f}",
         f"{recording['seconds']:.0f} s {recording['path']}" if recording else "",
+        _said(record.transcript),
     )
+
+
+def _said(transcript: dict[str, Any]) -> str:
+    found = (f"{one['kind']} {one['value'] or one['name']}" for one in transcript.get("wording", []))
+    return ", ".join(found) or printable(transcript.get("text", ""), 60)
 
 
 @config_cli.command("show")

@@ -9,6 +9,7 @@ import typer
 
 from screener import app, number
 from screener.cli.common import AsJson, Site, load, show, show_json
+from screener.errors import StateUnavailable
 from screener.facts import BY_NAME, NO_CHALLENGES, NO_DEALINGS
 from screener.state import Learning, State, serving
 
@@ -35,10 +36,10 @@ def show_one(caller: Caller, site: Site = None, as_json: AsJson = False) -> None
             observed = await state.observe(key, "", "trust", count=False)
         finally:
             await state.close()
-        if observed.missing:
-            show(f"not all is known: {observed.missing}")
         shown = (*NO_DEALINGS, *NO_CHALLENGES)
-        return {name: observed.facts[name] for name in shown if name in observed.facts}
+        if not observed.facts.keys() >= set(shown):
+            raise StateUnavailable(f"the store does not tell what was learned: {observed.missing}")
+        return {name: observed.facts[name] for name in shown}
 
     known = asyncio.run(_on_store(loaded, ask))
     if as_json:

@@ -95,6 +95,13 @@ CATALOGUE: Final[tuple[Fact, ...]] = (
     Fact("feed.names", "string", "", "state", "the feeds that list the caller, heaviest first, with commas"),
     Fact("feed.weight", "double", "points", "state", "sum of their weights, less for age and for few votes"),
     Fact("feed.max_votes", "int", "votes", "state", "most votes for the caller in one feed, 0 if not listed"),
+    Fact(
+        "campaign.id", "string", "", "state", "recording that the caller, or two of the block, spoke before"
+    ),
+    Fact("campaign.calls", "int", "calls", "state", "calls that spoke it, 0 if none is known"),
+    Fact("campaign.callers", "int", "numbers", "state", "numbers that spoke it, 128 at most, 0 if none"),
+    Fact("campaign.name", "string", "", "state", "what a person named it"),
+    Fact("campaign.verdict", "string", "", "state", "unknown, or by a person harmless or robocall"),
     Fact("caller.calls_1m", "int", "calls", "state", "attempts in the last minute, this one included"),
     Fact("caller.calls_1h", "int", "calls", "state", "attempts in the last hour, this one included"),
     Fact("caller.calls_1d", "int", "calls", "state", "attempts in the last 24 hours, this one included"),
@@ -179,6 +186,11 @@ UNLISTED: Final[Mapping[str, FactValue]] = {
     "feed.names": "",
     "feed.weight": 0.0,
     "feed.max_votes": 0,
+    "campaign.id": "",
+    "campaign.calls": 0,
+    "campaign.callers": 0,
+    "campaign.name": "",
+    "campaign.verdict": "",
     **NO_DEALINGS,
     **NO_CHALLENGES,
 }

@@ -36,10 +36,12 @@ class PastCall:
 
 @dataclass(frozen=True, slots=True)
 class PastDial:
-    """A past call of ours to the outside: it is not judged, it teaches whom we trust; `at` is its end."""
+    """A past call of ours to the outside: it is not judged, it teaches whom we trust.
+
+    `number` is read by our own country's plan, whatever telephone dialled it; `at` is the end.
+    """
 
     number: str
-    trunk: str
     at: datetime
     answered: bool
     talk_s: int

@@ -70,11 +70,10 @@ class LedgerFile:
 
 
 def _dialled(row: ledger.Row) -> PastDial:
-    number, channel, talk_s = (row.body.get(name) for name in ("number", "channel", "talk_s"))
+    number, talk_s = row.body.get("number"), row.body.get("talk_s")
     answered = row.body.get("answered") is True
-    trunk = channel.rpartition("-")[0] if isinstance(channel, str) else ""
     talked = talk_s if answered and type(talk_s) is int else 0
-    return PastDial(number if isinstance(number, str) else "", trunk, row.at, answered, talked)
+    return PastDial(number if isinstance(number, str) else "", row.at, answered, talked)
 
 
 def _call(row: ledger.Row, stage: Stage, body: dict[str, Any]) -> Call:

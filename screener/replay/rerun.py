@@ -51,7 +51,7 @@ def rerun(  # noqa: PLR0913 - what a replay is made of
 ) -> Iterator[tuple[list[Changed], Tally]]:
     """Judge the calls of a source that began at `since` or later: batch by batch the changes and counts.
 
-    `region_of` gives the country of a trunk. Raises what the source and the stores raise.
+    `region_of` gives the country of a trunk, our own for none. Raises what the source and the stores raise.
     """
     asked = _Asked(source, state, region_of, since, long_call_s)
     batch = asked.batch()
@@ -114,7 +114,7 @@ class _Asked:
         return batch
 
     def _heed(self, dial: PastDial) -> None:
-        called = parse(dial.number, self._region_of(dial.trunk))
+        called = parse(dial.number, self._region_of(""))
         lesson = trust.of_dialling(answered=dial.answered, talk_s=dial.talk_s, long_call_s=self._long_call_s)
         self._keep(called, lesson, dial.at.timestamp())
 

@@ -3,10 +3,12 @@
 `client.py` asks in the path of a call, `observe.lua` is what it asks. `lists.py` keeps the allow and
 block entries, `patterns.py` says what may stand in them, `forms.py` how their numbers can arrive,
 `rows.py` is their form as text.
+`campaigns.py` keeps what recordings sound like and who spoke them.
 `trust.py` is what calls teach about their callers, `learning.py` and `learn.lua` write it.
 `embedded.py` runs a server of our own, in its own place (`place.py`); `rehearsal.py` counts past calls.
 """
 
+from screener.state.campaigns import Campaign, Campaigns, Judgement
 from screener.state.client import Fact, Observed, State
 from screener.state.embedded import EmbeddedServer, serving
 from screener.state.forms import forms
@@ -22,10 +24,13 @@ __all__ = [
     "LISTED",
     "MESSAGE_DAYS",
     "TRUST_TTL_S",
+    "Campaign",
+    "Campaigns",
     "EmbeddedServer",
     "Entry",
     "Fact",
     "ImportReport",
+    "Judgement",
     "Learning",
     "Lesson",
     "ListKind",

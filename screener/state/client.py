@@ -12,6 +12,7 @@ import hashlib
 import platform
 import re
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -34,7 +35,7 @@ from screener.state.weighing import fields_of, weigh
 from screener.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping, Sequence
+    from collections.abc import Awaitable, Iterator, Mapping, Sequence
 
     from screener.state.weighing import Terms
 
@@ -47,11 +48,16 @@ KEYS = "{screener}:"
 LISTS_KEY = KEYS + "lists"
 LISTS_CHANGES_KEY = KEYS + "lists:changes"
 FEED_KEY = KEYS + "feed:"
+CAMPAIGNS_KEY = KEYS + "campaigns"
+SPOKE_KEY = KEYS + "spoke:"
+"""Before a number or a block: the id of the campaign that it spoke last."""
 TRUST_KEY = KEYS + "trust:"
 CHALLENGES_KEY = KEYS + "challenges:"
 GUESSES_KEY = KEYS + "guesses:"
 """Of callers without a number, by trunk."""
 DEADLINE_S = 0.2
+TIMEOUT_S = 5.0
+"""For one command of a person or a job; never in the path of a call."""
 PAUSE_S = 1.0
 """How long the store is left alone after it did not answer."""
 LOG_PAUSE_S = 1.0
@@ -211,6 +217,9 @@ def question(  # noqa: PLR0913 - all that the script asks for
     keys = [LISTS_KEY, f"{KEYS}caller:{caller}", f"{KEYS}dids:{caller}", f"{KEYS}call:{key_part(call_id)}"]
     keys += [TRUST_KEY + caller, CHALLENGES_KEY + caller, GUESSES_KEY + key_part(trunk), EXPECTING_KEY]
     keys += [FEED_KEY + feed.name for feed in feeds or ()]
+    # As CallerNumber.block; of a number that is too short for blocks nothing is stored under this name.
+    block = caller[:-4] if caller.startswith("+") else ""
+    keys += [CAMPAIGNS_KEY, SPOKE_KEY + caller, SPOKE_KEY + block]
     now = "" if at is None else repr(at)
     arguments = [key_part(did), "1" if count else "", now]
     arguments.append(" ".join(matching_fields(caller)) if caller and feeds is not None else "")
@@ -276,6 +285,15 @@ def unavailable(error: Exception) -> StateUnavailable:
             f"the store is out of reach: {describe(error)}. Is it running, is redis.url right?"
         )
     return StateUnavailable(f"the store refused: {describe(error)}")
+
+
+@contextmanager
+def needed() -> Iterator[None]:
+    """Raise StateUnavailable where a command's question gets no answer."""
+    try:
+        yield
+    except (RedisError, *UNREACHABLE) as error:
+        raise unavailable(error) from error
 
 
 def key_part(text: str) -> str:

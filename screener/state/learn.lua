@@ -55,7 +55,7 @@ if tonumber(ARGV[3]) == 0 and tonumber(ARGV[5]) == 0 and tonumber(ARGV[6]) == 0 
 end
 
 local at, dialled_at, half_life, good, bad, talk = now, 0, 1, 0, 0, 0
-local stored = redis.call('GET', KEYS[1])
+local stored = redis.pcall('GET', KEYS[1])
 if stored and #stored == RECORD_BYTES then
   at, dialled_at, half_life, good, bad, talk = struct.unpack(RECORD, stored)
   if now - at >= TTL_S then dialled_at, good, bad, talk = 0, 0, 0, 0 end

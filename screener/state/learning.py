@@ -6,6 +6,7 @@ Voicemail messages whose fate is not known yet are kept here, too; `screener.voi
 from __future__ import annotations
 
 import json
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -44,6 +45,7 @@ MESSAGE_DAYS = 30
 """A message that nobody has listened to for so long teaches nothing any more."""
 
 LEARN = Path(__file__).with_name("learn.lua").read_text(encoding="utf-8")
+_MAILBOX = re.compile(r"(?!\.\.?/)[^/\0]+/(?!\.\.?$)[^/\0]+")
 _log = structlog.get_logger(__name__)
 
 
@@ -107,10 +109,10 @@ class Learning:
             held = await cast("Awaitable[dict[str, str]]", self._client.hgetall(self._messages_key))
         found = []
         for call_id, text in held.items():
-            try:
-                found.append(Message(call_id=call_id, **json.loads(text)))
-            except (TypeError, ValueError):
+            if (message := _message(call_id, text)) is None:
                 await self.done(call_id)  # another program's
+            else:
+                found.append(message)
         return found
 
     async def done(self, call_id: str) -> None:
@@ -146,6 +148,18 @@ def teaching(  # noqa: PLR0913 - all that the script takes
         now, str(half_life_days), repr(lesson.good), repr(lesson.up_to), repr(lesson.bad),
         str(lesson.talk_s), "1" if lesson.dialled else "", lesson.challenge, "86400" if caller else "3600",
     ]  # fmt: skip
+
+
+def _message(call_id: str, text: str) -> Message | None:
+    """A message as it was stored; None for what another program left, which may name any folder."""
+    try:
+        body = json.loads(text)
+        message = Message(call_id=call_id, **body)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    if [type(body[name]) for name in ("caller", "mailbox", "identity", "at")] != [str, str, str, float]:
+        return None
+    return message if is_key(message.caller) and _MAILBOX.fullmatch(message.mailbox) else None
 
 
 @contextmanager

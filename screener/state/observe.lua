@@ -3,6 +3,7 @@
 -- KEYS 1 the lists (hash)   2 the caller's record   3 the DIDs he called (sorted set)   4 this call
 --      5 what he taught us (`learn.lua`)   6 his challenges (`learn.lua`)   7 those of callers without a
 --      number on this trunk   8 there while a code is expected   9… the feeds (hashes)
+--      the last three: the campaigns (hash), what this caller spoke, what his block spoke
 -- ARGV 1 the DID   2 '1' to count the call, '' to look only   3 Unix time instead of the server's, or ''
 --      4 the fields of the lists that could match, the winner first, with spaces between (many small
 --        arguments cost the client more than the whole script)
@@ -86,8 +87,8 @@ end
 local function ask_feeds()
   local found, fields = {}, { '@' }
   for field in string.gmatch(ARGV[5] or '', '%S+') do fields[#fields + 1] = field end
-  for key = FIRST_FEED, #KEYS do
-    local values = redis.call('HMGET', KEYS[key], unpack(fields))
+  for key = FIRST_FEED, #KEYS - 3 do
+    local values = redis.pcall('HMGET', KEYS[key], unpack(fields))
     if values[1] then
       local entry = { key - FIRST_FEED, values[1], '', '' }
       for i = #fields, 2, -1 do
@@ -99,9 +100,23 @@ local function ask_feeds()
   facts['feeds'] = found
 end
 
+-- The campaign that the caller spoke before; if he spoke none, the one that two numbers of his block did.
+local function ask_campaign()
+  facts['campaign.id'], facts['campaign.name'], facts['campaign.verdict'] = '', '', ''
+  facts['campaign.calls'], facts['campaign.callers'] = 0, 0
+  local id = redis.pcall('GET', KEYS[#KEYS - 1]) or redis.pcall('GET', KEYS[#KEYS])
+  if type(id) ~= 'string' then return end
+  local values = redis.pcall('HMGET', KEYS[#KEYS - 2], id .. ':calls', id .. ':callers', id .. ':name', id .. ':verdict')
+  if not tonumber(values[1]) or not tonumber(values[2]) then return end
+  facts['campaign.id'] = id
+  facts['campaign.calls'], facts['campaign.callers'] = tonumber(values[1]), tonumber(values[2])
+  facts['campaign.name'] = values[3] or ''
+  facts['campaign.verdict'] = values[4] or 'unknown'
+end
+
 -- The record as it is; the client knows what it has come to by now.
 local function ask_trust()
-  local stored = redis.call('GET', KEYS[5])
+  local stored = redis.pcall('GET', KEYS[5])
   if not stored or #stored ~= TRUST_BYTES then return end
   local at, dialled_at, half_life, good, bad, talk = struct.unpack(TRUST, stored)
   if now - at >= TRUST_TTL_S then return end
@@ -110,7 +125,7 @@ end
 
 -- Of challenges: when one was passed, and how many were failed within the window (two buckets, as below).
 local function ask_challenges(key, window_s)
-  local stored = redis.call('GET', key)
+  local stored = redis.pcall('GET', key)
   if not stored or #stored ~= CHALLENGES_BYTES then return 0, 0 end
   local passed_at, at, failed, before = struct.unpack(CHALLENGES, stored)
   local bucket = math.floor(now / window_s)
@@ -136,7 +151,7 @@ local function ask_house()
 end
 
 local function ask_record(known)
-  local stored = redis.call('GET', KEYS[2])
+  local stored = redis.pcall('GET', KEYS[2])
   local record
   if stored and #stored == RECORD_BYTES then
     record = { struct.unpack(RECORD, stored) }
@@ -168,7 +183,8 @@ end
 
 local function ask_fanout(known)
   local since = now - FANOUT_S
-  local dids = redis.call('ZCOUNT', KEYS[3], since, '+inf')
+  local dids = write('ZCOUNT', KEYS[3], since, '+inf')
+  if refused then return end
   local last = redis.call('ZSCORE', KEYS[3], did)
   if type(last) == 'table' then last = last.double end
   if not last or tonumber(last) < since then dids = dids + 1 end
@@ -183,6 +199,7 @@ end
 
 ask_lists()
 ask_feeds()
+ask_campaign()
 ask_trust()
 ask_reactions()
 ask_house()

@@ -31,7 +31,7 @@ Z: Final = 1.96
 LONG_TALK: Final = 1.0
 PASSED: Final = 0.1
 PASSED_UP_TO: Final = 0.4
-"""Passing the challenge alone never makes anybody known (`KNOWN_CALLER` asks for 0.5)."""
+"""Passing the challenge alone never makes anybody known (`KNOWN_CALLER` asks for 0.45)."""
 FAILED: Final = "failed"
 CHALLENGES: Final = frozenset(("passed", FAILED))
 KEPT: Final = 0.5

@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 
 from screener.errors import ConfigError, StateUnavailable
 from screener.facts import QUIET, UNLISTED
-from screener.state import EmbeddedServer, Fact, Lists, Observed, Row, State
+from screener.state import EmbeddedServer, Fact, Learning, Lesson, Lists, Observed, Row, State
+from screener.state.weighing import Terms
 from tests.valkey import connected
 
 if TYPE_CHECKING:
@@ -249,6 +250,23 @@ async def test_observe__memory_full__still_knows_the_lists(state_directory: Path
         await client.config_set("maxmemory-policy", "noeviction")
         await client.config_set("maxmemory", 1)
         await only_lists(server.url, "OOM")
+
+
+@pytest.mark.parametrize("key", ["caller:", "dids:", "trust:", "feed:ours", "spoke:"])
+async def test_observe__another_program_spoilt_a_key__the_lists_hold(
+    state: State, lists: Lists, store_url: str, key: str
+) -> None:
+    await lists.add(Row(CALLER, "block", reason="nuisance"))
+    state.feeds = [Terms("ours", 1.0, 90.0, 1)]
+    async with connected(store_url) as client:
+        await client.rpush(f"{{screener}}:{key}{CALLER if key.endswith(':') else ''}", "x")
+    observed = await state.observe(CALLER, "100", "1")
+    assert observed.facts["list.block"] is True
+    assert (observed.missing is None) is (key != "dids:")
+    learning = Learning(store_url, 90)
+    await learning.learn(CALLER, "1", Lesson(good=1.0))
+    await learning.close()
+    assert learning.lost == 0
 
 
 async def test_observe__read_only_replica__still_knows_the_lists(state_directory: Path) -> None:

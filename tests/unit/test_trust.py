@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from tests.valkey import connected
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from tests.commandline import Command
 
 CALLER = "+8613912345678"
 KEY = "{screener}:trust:" + CALLER
@@ -240,6 +243,15 @@ async def test_challenge__nonsense_in_the_record__opens_nothing(store_url: str, 
     assert (await challenged(store_url, NOON))["caller.challenges_failed_1d"] == 1
 
 
+def test_commands__store_out_of_reach__print_nothing_but_json(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "screener.yaml").write_text("redis: {url: 'redis://127.0.0.1:1/0'}\n")
+    ended = command("trust", "show", CALLER, "--json", "--config", tmp_path)
+    assert (ended.code, ended.out) == (5, "")
+    assert "127.0.0.1:1" in ended.err
+    ended = command("explain", CALLER, "--json", "--config", tmp_path)
+    assert "127.0.0.1:1" in json.loads(ended.out)["missing"]
+
+
 async def test_forget__a_number__leaves_nothing_of_it(learning: Learning, store_url: str) -> None:
     await taught(store_url, (LONG, NOON))
     assert [await learning.forget(CALLER), await learning.forget(CALLER)] == [True, False]
@@ -264,8 +276,15 @@ async def test_messages__too_many_or_foreign__are_left_out(learning: Learning, s
     await learning.remember(message)
     async with connected(store_url) as client:
         (key,) = await client.keys("*voicemail*")
-        await client.hset(key, mapping={"2": "no json", "3": '{"x": 1}'})
+        await client.hset(key, mapping={"2": "no json", "3": '{"x": 1}', "4": "[" * 100_000})
+        body = {"caller": CALLER, "mailbox": "default/100", "identity": "1-0", "at": NOON}
+        odd: list[tuple[str, object]] = [("caller", 5), ("caller", "\n"), ("mailbox", []), ("identity", {})]
+        odd += [("at", "soon"), ("at", None)]
+        odd += [("mailbox", path) for path in ("/etc", "../..", "a/..", "./b", "a/b/c", "a/\0", "a", "")]
+        for number, (name, value) in enumerate(odd, start=10):
+            await client.hset(key, str(number), json.dumps(body | {name: value}))
         assert await learning.messages() == [message]
+        assert await client.hlen(key) == 1
         await client.hset(key, mapping={str(n): "no json" for n in range(MESSAGES_MAX)})
     await learning.remember(Message("9.9", CALLER, "default/100", "2-0", NOON))
     assert learning.lost == 1
