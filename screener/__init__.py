@@ -15,14 +15,16 @@ Then downwards, in the order in which a call meets them:
 7. `ami.py`       the one door to Asterisk
 8. `ledger/`      what was decided, kept; `recordings.py` what was said, kept
 9. `config/`      the layered YAML files as typed models; `dialplan.py` their other half
-10. `app.py`      the parts put together and run; `cli/` the commands
+10. `transcribing/` what callers said, in writing, if it is switched on; `wording.py` what is found in that
+11. `app.py`      the parts put together and run; `cli/` the commands
 
 Beside the way of a call: `mirror.py` copies the lists into Asterisk for the time that we are away,
 `codes.py` puts the last caller on a list when one of our telephones dials a star code, `voicemail.py`
 sees what became of messages, `feeds/` fetches numbers that others complain about, `steering.py`,
 `reloading.py`, `control.py` and `counters.py` let an administrator look and change things, `replay/` runs
-past calls through a policy.
+past calls through a policy, `simulation/` imagines callers and knows nothing of our rules.
 
+`listening.py` compares what callers said with what was heard before: `audio/` is its arithmetic.
 `text.py` makes strangers' text safe to show, `sip.py` takes their addresses apart, `dialplan.py` checks
 that the dialplan has every action.
 `steering.py` is what an administrator sees and does while calls are screened: `control.py` the socket,

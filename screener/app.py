@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from screener import ledger, number, recordings
+from screener import ledger, listening, number, recordings
 from screener.ami import Account, Ami
 from screener.codes import Codes
 from screener.errors import AmiError, ConfigError, ScreenerError
@@ -22,8 +22,9 @@ from screener.feeds import FeedStore, Refresher, terms_of
 from screener.ledger import Ledger
 from screener.mirror import Mirror
 from screener.screening import Screener
-from screener.state import EmbeddedServer, Learning, Lists, State
+from screener.state import Campaigns, EmbeddedServer, Learning, Lists, State
 from screener.steering import Steering
+from screener.transcribing import Transcriber
 from screener.voicemail import Mailboxes
 
 if TYPE_CHECKING:
@@ -141,9 +142,20 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
     stack.push_async_callback(lists.close)
     account = Account(settings.ami.host, settings.ami.port, settings.ami.username, secret)
     ami = Ami(account, tls, settings.ami.tls.server_name)
+    listener = None
+    if listening.INSTALLED:
+        stack.push_async_callback((campaigns := Campaigns(url)).close)
+        listener = listening.Listener(campaigns, written, settings.recordings_dir, clock=now)
+        housekeeping["campaigns"] = listener.run
+    else:
+        log.info("recordings are not compared: the extra audio is not installed", install=listening.INSTALL)
     learning = Learning(url, settings.trust.half_life_days)
     stack.push_async_callback(learning.close)
     mailboxes = Mailboxes(settings.trust.voicemail_dir, learning, clock=lambda: now().timestamp())
+    transcriber = None
+    if settings.transcription.enabled:
+        transcriber = Transcriber(settings.transcription, config.wording, written, settings.place, clock=now)
+        housekeeping["transcripts"] = transcriber.run
     screener = Screener(
         ami=ami,
         state=state,
@@ -152,14 +164,16 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
         place=settings.place,
         spool=settings.recordings_dir,
         clock=now,
+        listener=listener,
         learning=learning,
         mailboxes=mailboxes,
         long_call_s=settings.trust.long_call_s,
+        transcriber=transcriber,
     )
     steering = Steering(
         config, ami=ami, state=state, ledger=written, screener=screener, feeds=feeds, hangup=hangup, clock=now
     )
-    codes = Codes(ami, lists, ledger_path(settings), settings.place, clock=now)
+    codes = Codes(ami, lists, learning, ledger_path(settings), settings.place, clock=now)
     mirror = Mirror(ami, lists, settings.region, clock=lambda: now().timestamp())
     connected = asyncio.Event()
     connected.set()

@@ -30,7 +30,7 @@ CONTRACT_VERSION = "1"
 HEARTBEAT_VARIABLE = "SCREENER_HEARTBEAT"
 """Global that the screener keeps fresh with Asterisk's own clock; stale means: do not wait."""
 VERDICT_VARIABLE = "SCREENER_VERDICT_{stage}"
-"""Channel variable that carries `action,score` for one stage only."""
+"""Channel variable that carries `action:score:language` for one stage only."""
 CODE_VARIABLE = "SCREENER_CODE_{step}"
 """Channel variable that carries `result:number` for one step of a star code only."""
 MIRROR_VARIABLE = "SCREENER_MIRROR"
@@ -203,15 +203,16 @@ class Dialled:
 
 
 class Step(StrEnum):
-    """What a star code wants: to know who the last caller was, or to have him put on a list."""
+    """What a star code wants: to know who called last, to have him put on a list, or to await a code."""
 
     LAST = "last"
     DO = "do"
+    EXPECT = "expect"
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A star code that was dialled on `channel`; `list` is "block" or "allow".
+    """A star code that was dialled on `channel`; `list` is "block", "allow", or empty.
 
     `number` is the caller's whom the person has heard and means, empty while he has not heard it.
     """
@@ -234,13 +235,14 @@ class Code:
     def from_event(cls, event: Mapping[str, object], at: datetime) -> Code:
         """Read a `ScreenerCode`; raises ValueError when it is not one that can be answered."""
         read = _Fields(event)
-        if (which := read.text("List")) not in {"block", "allow"}:
+        step, which = Step(read.text("Step")), read.text("List")
+        if which not in ({""} if step is Step.EXPECT else {"block", "allow"}):
             msg = f"there is no list {escaped(which[:20])}"
             raise ValueError(msg)
         return cls(
             id=read.token("Uniqueid"),
             channel=read.token("Channel"),
-            step=Step(read.text("Step")),
+            step=step,
             at=at,
             asked=float(read.text("Asked")) / 1e6,
             deadline_ms=int(read.text("Deadline")),

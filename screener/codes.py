@@ -1,4 +1,4 @@
-"""Star codes: one of our own telephones puts the last caller on a list.
+"""Star codes: one of our own telephones puts the last caller on a list, or awaits a call with a code.
 
 The dialplan asks who that was and reads the number back; when the person has confirmed it orders the
 entry, naming the number, so that a call that comes in meanwhile does not change who is meant. Nothing
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from screener.ami import Ami
     from screener.facts import Place
     from screener.number import CallerNumber
-    from screener.state import Lists
+    from screener.state import Learning, Lists
 
 log = structlog.get_logger(__name__)
 
 BACK = timedelta(hours=24)
 """How far back the last caller may be."""
+EXPECTING_S = 600
+"""As the voice says: for ten minutes."""
 AT_ONCE = 8
 """Star codes that are followed at the same time: looking into the ledger must not cost calls."""
 
@@ -41,10 +43,17 @@ AT_ONCE = 8
 class Codes:
     """Answers the star codes. Whatever fails, the person hears it and no call is held up."""
 
-    def __init__(
-        self, ami: Ami, lists: Lists, ledger_path: Path, place: Place, *, clock: Callable[[], datetime]
+    def __init__(  # noqa: PLR0913 - what the answers are made of
+        self,
+        ami: Ami,
+        lists: Lists,
+        learning: Learning,
+        ledger_path: Path,
+        place: Place,
+        *,
+        clock: Callable[[], datetime],
     ) -> None:
-        self._ami, self._lists, self._clock = ami, lists, clock
+        self._ami, self._lists, self._learning, self._clock = ami, lists, learning, clock
         self._ledger, self._place = ledger_path, place
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -68,8 +77,9 @@ class Codes:
         if self._ami.age_ms(code) >= code.deadline_ms:
             log.warning("too late for a star code: nothing was done", phone=code.phone)
             return
+        steps = {Step.LAST: self._last, Step.DO: self._do, Step.EXPECT: self._expect}
         try:
-            answer = await (self._last(code) if code.step is Step.LAST else self._do(code))
+            answer = await steps[code.step](code)
         except ScreenerError as error:
             log.error("a star code could not be followed", phone=code.phone, reason=str(error))
             answer = "failed"
@@ -101,13 +111,24 @@ class Codes:
         log.info("listed by star code", list=kind, caller=caller.shown, phone=code.phone)
         return f"{kind}ed"
 
+    async def _expect(self, code: Code) -> str:
+        if await asyncio.to_thread(self._from_outside, code):
+            return "unchanged"
+        await self._learning.expect_code(EXPECTING_S)
+        log.info("a code is expected: nobody is challenged for being unknown", phone=code.phone)
+        return "expecting"
+
+    def _from_outside(self, code: Code) -> bool:
+        """Whether callers come in by the endpoint that dialled the code: then it is not one of ours."""
+        if found := ledger.calls_came_by(self._ledger, code.phone, code.at - BACK):
+            log.error("a star code came from where calls from outside arrive: refused", endpoint=code.phone)
+        return found
+
     def _caller(self, code: Code) -> CallerNumber | None:
         """Who called last, or when the code names a number he who has it, of those who count."""
-        since = code.at - BACK
-        if ledger.calls_came_by(self._ledger, code.phone, since):
-            log.error("a star code came from where calls from outside arrive: refused", endpoint=code.phone)
+        if self._from_outside(code):
             return None
-        for end, call in ledger.ends(self._ledger, since):
+        for end, call in ledger.ends(self._ledger, code.at - BACK):
             if _counts(end.body, code.phone) and (said := call or end.body):
                 region = self._place.region_of(
                     str(said.get("trunk") or endpoint(str(said.get("channel", ""))))

@@ -83,3 +83,7 @@ class SourceUnreadable(ScreenerError):
     """A file of past calls is in none of the formats that are understood. Callers notice nothing."""
 
     exit_code = 2
+
+
+class NoSuchCampaign(ScreenerError):
+    """A command names a campaign that is not there, or has been forgotten. Callers notice nothing."""

@@ -36,6 +36,8 @@ HEAD_BYTES = 4096
 READ_BYTES = 65_536
 FRAMES_AT_ONCE = 25
 YIELD_S = 0.001
+BYTES_PER_S = 16_000
+"""Of the recordings that Asterisk makes: 8 kHz, mono, 16 bits."""
 PCM = 1
 PCM_BITS = 16
 
@@ -107,6 +109,42 @@ async def settle(root: Path, stem: Path, *, deadline_s: float) -> list[Recording
         await asyncio.sleep(POLL_S)
     found = [await asyncio.to_thread(_measure, path, leg) for leg, path in paths.items()]
     return [recording for recording in found if recording]
+
+
+def caller_sound(root: Path, stem: Path, *, at_most_s: float) -> bytes:
+    """The caller's leg from its beginning, as 16-bit samples at 8 kHz, also while it is still being written.
+
+    Empty where there is none yet. Raises ScreenerError when `stem` is not a place below `root`, when the
+    file cannot be read, or is not such a sound.
+    """
+    path = _paths(root, stem)["caller"]
+    file = _open(path)
+    if file is None:
+        return b""
+    with file:
+        try:
+            head = file.read(HEAD_BYTES)
+            header = _header(head)
+            if head and not (header and header.pcm16 and header.byte_rate == BYTES_PER_S):
+                raise ScreenerError(f"{path}: it is not sound of 8 kHz and 16 bits as Asterisk records it")
+            if header is None:
+                return b""
+            file.seek(header.data_at)
+            sound = file.read(min(header.data_bytes or sys.maxsize, int(at_most_s * BYTES_PER_S)))
+        except OSError as error:
+            raise _unreadable(path, error) from error
+    return sound[: len(sound) // 2 * 2]
+
+
+def caller_bytes(root: Path, stem: Path) -> int:
+    """How large the file of the caller's leg has become; 0 where there is none yet. Errors as above."""
+    path = _paths(root, stem)["caller"]
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def adopt(root: Path, known: Mapping[str, int]) -> list[Path]:

@@ -31,7 +31,7 @@ from screener.counters import Counters
 from screener.errors import ScreenerError
 from screener.facts import facts_of
 from screener.ledger import Row
-from screener.state import manner_of, trust
+from screener.state import is_emergency, manner_of, trust
 from screener.verdict import Action, Verdict
 
 if TYPE_CHECKING:
@@ -41,9 +41,11 @@ if TYPE_CHECKING:
     from screener.ami import Ami
     from screener.facts import Place
     from screener.ledger import Ledger
+    from screener.listening import Listener
     from screener.policy import Policy
     from screener.recordings import Recording
     from screener.state import Learning, State
+    from screener.transcribing import Transcriber
     from screener.voicemail import Mailboxes
 
 log = structlog.get_logger(__name__)
@@ -53,6 +55,8 @@ SETTLE_S = 10.0
 ADOPT_S = 1.0
 STILL_WRITTEN_S = 60.0
 """An open recording that nobody has written to for so long will not be closed any more."""
+EMERGENCY_S = 3600
+"""After a call of ours to an emergency number, nobody is challenged for being unknown for so long."""
 REMEMBERED = 10_000
 """Questions whose repetition is recognised; a PBX at 100 calls/s asks as many in 100 s."""
 
@@ -73,7 +77,10 @@ class Screener:
         learning: Learning,
         mailboxes: Mailboxes,
         long_call_s: int,
+        listener: Listener | None = None,
+        transcriber: Transcriber | None = None,
     ) -> None:
+        self.listener, self.transcriber = listener, transcriber
         self.ami, self.state, self.policy = ami, state, policy
         self.ledger, self.place, self.spool, self.clock = ledger, place, spool, clock
         self.learning, self.mailboxes, self.long_call_s = learning, mailboxes, long_call_s
@@ -133,6 +140,8 @@ class Screener:
         reached = await self.ami.decide(call, verdict)
         clock.lap("send_ms")
         self.counters.count(call.stage, verdict, policy, reached)
+        if self.listener and verdict.action is Action.VOICEMAIL:
+            self.listener.follow(call.id, caller)
         self._file(
             call,
             verdict,
@@ -143,6 +152,7 @@ class Screener:
             missing=[observed.missing] if observed.missing else [],
             reached=reached,
         )
+        await self._learn_challenge(call, caller.key, call.trunk)
 
     async def conclude(self, ending: Ending) -> None:
         """File how a call ended, and its recordings once Asterisk has closed them."""
@@ -155,13 +165,19 @@ class Screener:
             if not found:
                 log.error("the recording is missing: is the disk full?", stem=ending.recording)
             self._file_recordings(ending.id, found, ending.notice_at)
+            if self.listener and any(one.leg == "caller" for one in found):
+                region = self.place.region_of(endpoint(ending.channel))
+                caller = number.parse(ending.number, region)
+                self.listener.hear(ending.id, Path(ending.recording), caller)
         await self._learn(ending)
 
     async def _learn(self, ending: Ending) -> None:
-        """Learn what the call says of its caller; a withheld number teaches nothing."""
-        caller = number.parse(ending.number, self.place.region_of(endpoint(ending.channel))).key
+        """Learn what the call says of its caller; a call that brings no number teaches nothing."""
+        trunk = endpoint(ending.channel)
+        caller = number.parse(ending.number, self.place.region_of(trunk)).key
         how = manner_of(ending.disposition, ending.lasted_s, ending.held_s, by_caller=ending.by_caller)
         await self.learning.over(caller, ending.did, ending.id, how)
+        await self._learn_challenge(ending, caller, trunk)
         lesson = trust.of_call(
             answered=ending.disposition == "answered",
             talk_s=ending.talk_s,
@@ -172,11 +188,23 @@ class Screener:
         if ending.voicemail and caller:
             await self.mailboxes.remember(ending.id, caller, ending.voicemail, ending.at)
 
+    async def _learn_challenge(self, told: Call | Ending, caller: str, trunk: str) -> None:
+        """Learn at once what he made of a challenge, while he may try again; at the end of one he gave up."""
+        await self.learning.learn(caller, f"challenge-{told.id}", trust.of_challenge(told.challenge), trunk)
+
     async def note_dialled(self, dialled: Dialled) -> None:
         """File a call of ours, and trust whom we called."""
         called = number.parse(dialled.number, self.place.region)
         body = {**_plain(dialled), "e164": called.e164}
         self.ledger.append(Row(dialled.id, "dialled", dialled.at, body))
+        if is_emergency(called.digits, self.place.region):
+            # They call back by a number that nobody knows, or by none.
+            try:
+                await self.learning.expect_code(EMERGENCY_S)
+            except ScreenerError as error:
+                log.error(
+                    "an emergency number was dialled; who calls back may be challenged", reason=str(error)
+                )
         log.info("dialled by us", number=called.shown, answered=dialled.answered, talk_s=dialled.talk_s)
         lesson = trust.of_dialling(
             answered=dialled.answered, talk_s=dialled.talk_s, long_call_s=self.long_call_s
@@ -206,6 +234,8 @@ class Screener:
             body = {**one.as_dict(), "notice_played_at": notice_at}
             self.ledger.append(Row(call_id, "recording", self.clock(), body))
             log.info("recording filed", of=call_id, leg=one.leg, seconds=one.seconds)
+            if self.transcriber:
+                self.transcriber.take(call_id, one)
 
     async def drain(self, within_s: float) -> None:
         """Let the questions and recordings at hand be finished, for so long at most."""

@@ -46,7 +46,8 @@ class Verdict:
     `score` is the sum after the groups' caps. `forced_by` names the symbol that
     decided regardless of the score, if one did. `policy` is the hash of the
     effective policy, so that the verdict can be computed again later; `profile` names the
-    profile of it that was in force, empty if none was.
+    profile of it that was in force, empty if none was, and `language` that of the prompts, empty if the
+    profile names none.
     """
 
     action: Action
@@ -56,6 +57,7 @@ class Verdict:
     forced_by: str | None = None
     policy: str = ""
     profile: str = ""
+    language: str = ""
 
     @property
     def reasons(self) -> str:
@@ -71,6 +73,7 @@ class Verdict:
             "forced_by": self.forced_by,
             "policy": self.policy,
             "profile": self.profile,
+            **({"language": self.language} if self.language else {}),
             "hits": [
                 {
                     "symbol": hit.symbol,

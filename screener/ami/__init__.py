@@ -111,7 +111,7 @@ class Ami:
         would land in the conversation), or "gone" (the caller hung up, or Asterisk is away).
         """
         variable = VERDICT_VARIABLE.format(stage=call.stage)
-        return await self.answer(call, variable, f"{verdict.action}:{verdict.score:g}")
+        return await self.answer(call, variable, f"{verdict.action}:{verdict.score:g}:{verdict.language}")
 
     async def answer(self, question: Call | Code, variable: str, value: str) -> str:
         """Set a variable on the channel that waits, and wake it; returns as `decide`."""

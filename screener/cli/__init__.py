@@ -1,17 +1,19 @@
 """The commands: each parses its arguments, calls one part of the program and prints.
 
 `service` runs and checks, `looking` shows what is configured, decided and recorded,
-`lists` keeps the allow and block entries, `feeds` those of others, `trust` what calls taught; `steering`
-speaks to the running service, `schemas` writes what editors check against; `common` is what they share.
+`lists` keeps the allow and block entries, `feeds` those of others, `trust` what calls taught,
+`campaigns` recordings; `steering` speaks to the running service, `schemas` writes what editors check
+against, `simulate` calls to try rules on; `common` is what they share.
 """
 
 from __future__ import annotations
 
 import sys
 
+import structlog
 import typer
 
-from screener.cli import feeds, lists, looking, replay, schemas, service, steering, trust
+from screener.cli import campaigns, feeds, lists, looking, replay, schemas, service, simulate, steering, trust
 from screener.errors import ScreenerError
 
 cli = typer.Typer(
@@ -30,15 +32,19 @@ cli.command()(looking.explain)
 cli.command()(looking.calls)
 cli.command()(looking.facts)
 cli.command()(replay.replay)
+cli.command()(simulate.simulate)
 looking.config_cli.command("schema")(schemas.schema)
 cli.add_typer(looking.config_cli, name="config")
 cli.add_typer(lists.cli, name="list")
 cli.add_typer(feeds.cli, name="feed")
+cli.add_typer(campaigns.cli, name="campaigns")
 cli.add_typer(trust.cli, name="trust")
 
 
 def main() -> None:
     """Run a command; what goes wrong is said in plain lines and by the exit code, never by a traceback."""
+    # What a command prints may be read by a program; `run` has a log of its own.
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     try:
         cli()
     except ScreenerError as error:

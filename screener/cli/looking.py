@@ -16,6 +16,7 @@ from screener.facts import CATALOGUE, facts_of, never_seen
 from screener.feeds import terms_of
 from screener.policy import explain as taken_apart
 from screener.state import Observed, State, serving
+from screener.text import printable
 from screener.verdict import Action
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def explain(
         "explain", f"{trunk}-0", stage, moment, number=caller, name=name, did=did, challenge=challenge
     )
     parsed = number.parse(caller, place.region_of(call.trunk))
-    observed = asyncio.run(_observe(loaded, parsed, did))
+    observed = asyncio.run(_observe(loaded, parsed, did, call.trunk))
     known = facts_of(call, parsed, observed.facts, place)
     shown = taken_apart(loaded.policy.judge(known), loaded.policy, known)
     if as_json:
@@ -70,22 +71,22 @@ def explain(
         _show_sum(parsed.shown, shown, observed.missing)
 
 
-async def _observe(loaded: Config, caller: CallerNumber, did: str) -> Observed:
+async def _observe(loaded: Config, caller: CallerNumber, did: str, trunk: str) -> Observed:
     url = loaded.settings.redis.url
     if url:
-        return await _ask(url, loaded, caller.key, did)
+        return await _ask(url, loaded, caller.key, did, trunk)
     directory = app.store_directory(loaded.settings)
     if not directory.is_dir():
         why = f"there is none yet in {directory}, so nobody has called before"
         return Observed(never_seen(caller), why)
     async with serving(directory, memory_bytes=loaded.settings.redis.memory_bytes) as own:
-        return await _ask(own, loaded, caller.key, did)
+        return await _ask(own, loaded, caller.key, did, trunk)
 
 
-async def _ask(url: str, loaded: Config, key: str, did: str) -> Observed:
+async def _ask(url: str, loaded: Config, key: str, did: str, trunk: str) -> Observed:
     state = State(url, feeds=terms_of(loaded.feeds))
     try:
-        return await state.observe(key, did, "explain", count=False)
+        return await state.observe(key, did, "explain", trunk=trunk, count=False)
     finally:
         await state.close()
 
@@ -143,7 +144,7 @@ def calls(
         show_json([_record(record) for record in found])
         return
     show_table(
-        ("time", "caller", "called", "verdict", "score", "reasons", "ended", "delay ms", "recording"),
+        ("time", "caller", "called", "verdict", "score", "reasons", "ended", "delay ms", "recording", "said"),
         (_row(record, settings.zone) for record in found),
     )
 
@@ -167,7 +168,13 @@ def _row(record: CallRecord, zone: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a 
         record.disposition or "…",
         "" if delay is None else f"{delay:.1f}",
         f"{recording['seconds']:.0f} s {recording['path']}" if recording else "",
+        _said(record.transcript),
     )
+
+
+def _said(transcript: dict[str, Any]) -> str:
+    found = (f"{one['kind']} {one['value'] or one['name']}" for one in transcript.get("wording", []))
+    return ", ".join(found) or printable(transcript.get("text", ""), 60)
 
 
 @config_cli.command("show")

@@ -106,7 +106,7 @@ def replay(
     with ExitStack() as stack:
         out = _Output(present.settings.zone, limit)
         if json_file:
-            out.lines = stack.enter_context(json_file.open("w", encoding="ascii"))
+            out.lines = stack.enter_context(_written(json_file))
         calls = _opened(source, form, house, present)
         baseline = present if against and not isinstance(calls, past.LedgerFile) else None
         tally = asyncio.run(_run(calls, _Question(candidate, baseline, present, since, lists), out))
@@ -115,6 +115,13 @@ def replay(
         raise typer.Exit(BLOCKS)
     if tally.differ:
         raise typer.Exit(1)
+
+
+def _written(path: Path) -> TextIO:
+    try:
+        return path.open("w", encoding="ascii")
+    except OSError as error:
+        raise typer.BadParameter(f"{path} cannot be written: {error.strerror}", param_hint="--json") from None
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from screener import __version__, app, dialplan, telemetry
+from screener import __version__, app, dialplan, listening, telemetry, transcribing
 from screener.cli.common import Site, load, show
 from screener.config import failing
-from screener.errors import ConfigError
+from screener.errors import ConfigError, ScreenerError
 
 Dialplan = Annotated[
     Path | None,
@@ -43,9 +43,16 @@ def check(site: Site = None, plan: Dialplan = None) -> None:
     loaded.ami_secret()
     directory = plan or (dialplan.INSTALLED if dialplan.INSTALLED.is_dir() else dialplan.shipped_dir())
     dialplan.check(directory)
+    if loaded.settings.transcription.enabled:
+        try:
+            asyncio.run(transcribing.ready(loaded.settings.transcription.model))
+        except ScreenerError as error:
+            raise ConfigError([f"{loaded.origin('screener.transcription.model')}: {error}"]) from None
     policy, variant = loaded.policy, loaded.settings.variant
     show(
         f"good: {len(policy.rules)} rules in {len(policy.groups)} groups, policy {policy.hash}"
         f"{f', variant {variant}' * bool(variant)}; {len(loaded.examples)} examples; "
         f"the dialplan in {directory} has every action"
     )
+    if not listening.INSTALLED:
+        show(f"not installed: the extra audio, so recordings are not compared ({listening.INSTALL})")

@@ -9,7 +9,8 @@ import typer
 
 from screener import app, number
 from screener.cli.common import AsJson, Site, load, show, show_json
-from screener.facts import BY_NAME, NO_DEALINGS
+from screener.errors import StateUnavailable
+from screener.facts import BY_NAME, NO_CHALLENGES, NO_DEALINGS
 from screener.state import Learning, State, serving
 
 if TYPE_CHECKING:
@@ -35,9 +36,10 @@ def show_one(caller: Caller, site: Site = None, as_json: AsJson = False) -> None
             observed = await state.observe(key, "", "trust", count=False)
         finally:
             await state.close()
-        if observed.missing:
-            show(f"not all is known: {observed.missing}")
-        return {name: observed.facts[name] for name in NO_DEALINGS if name in observed.facts}
+        shown = (*NO_DEALINGS, *NO_CHALLENGES)
+        if not observed.facts.keys() >= set(shown):
+            raise StateUnavailable(f"the store does not tell what was learned: {observed.missing}")
+        return {name: observed.facts[name] for name in shown}
 
     known = asyncio.run(_on_store(loaded, ask))
     if as_json:

@@ -20,6 +20,7 @@ FEEDS = "feeds.yaml"
 EXAMPLES = "examples.yaml"
 PROFILES = "profiles.yaml"
 RULES = "rules"
+WORDING = "wording"
 VARIANTS = "variants"
 FILES = (SETTINGS, POLICY, FEEDS, PROFILES, EXAMPLES)
 
@@ -146,9 +147,9 @@ def _read_directory(directory: Path, shown: str) -> Layers:
 
 def _names(directory: Path) -> list[str]:
     found = [path.name for path in directory.iterdir() if _is_yaml(path)]
-    rules = directory / RULES
-    if rules.is_dir():
-        found += [f"{RULES}/{path.name}" for path in rules.iterdir() if _is_yaml(path)]
+    for folder in (RULES, WORDING):
+        if (directory / folder).is_dir():
+            found += [f"{folder}/{path.name}" for path in (directory / folder).iterdir() if _is_yaml(path)]
     return found
 
 
@@ -160,7 +161,7 @@ def _is_yaml(path: Path) -> bool:
 def _misplaced(name: str) -> str | None:
     if name.endswith(".yml"):
         return f"is not read; name it {name.removesuffix('.yml')}.yaml"
-    if name in FILES or name.startswith(f"{RULES}/"):
+    if name in FILES or name.startswith((f"{RULES}/", f"{WORDING}/")):
         return None
     close = get_close_matches(name, FILES, 1, 0.7)
     return "is not read" + (f"; did you mean {close[0]}?" if close else f"; rules belong into {RULES}/")

@@ -19,6 +19,7 @@ from screener.config.layers import (
     POLICY,
     PROFILES,
     SETTINGS,
+    WORDING,
     Layers,
     Stamps,
     read_layers,
@@ -41,6 +42,7 @@ from screener.policy import (
     ProfilesFile,
     compile_policy,
 )
+from screener.wording import Lexicon, Wording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -80,6 +82,7 @@ class Config:
     trees: dict[str, Tree] = field(repr=False)
     feeds: Mapping[str, Feed] = field(default_factory=dict)
     examples: Mapping[str, Example] = field(default_factory=dict)
+    lexicons: tuple[Lexicon, ...] = ()
     made_for: str = ""
     site: Path | None = None
     stamps: Stamps = ()
@@ -92,6 +95,11 @@ class Config:
         """Every value that is in force, file by file, as `screener config show --origin` prints it."""
         for name, tree in sorted(self.trees.items()):
             yield from _leaves(name.removesuffix(".yaml"), tree)
+
+    @property
+    def wording(self) -> Wording:
+        """What finds the phrases of all languages in a transcript, compiled anew."""
+        return Wording(self.lexicons)
 
     def ami_secret(self) -> SecretStr:
         """The secret of the manager account, read from `secret_file` if one is named.
@@ -149,6 +157,7 @@ def load(
     actions = _checked(PolicyFile, POLICY, layers)
     feeds = _checked(FeedsFile, FEEDS, layers, defaults_under="feeds")
     examples = _checked(ExamplesFile, EXAMPLES, layers, defaults_under="examples")
+    lexicons = [_checked(Lexicon, name, layers) for name in sorted(layers.trees) if name.startswith(WORDING)]
     groups = _groups(layers)
     problems += forced_by_feeds(groups, [layers.trees[name] for name in layers.rule_files])
     profiles = _checked(ProfilesFile, PROFILES, layers)
@@ -168,7 +177,8 @@ def load(
             time.sleep(0)  # a running service loads in a thread: its callers have the turn
         raise ConfigError(list(dict.fromkeys(problems)))
     tried, home = examples.examples, layers.made_for
-    return Config(settings, document, policy, layers.trees, feeds.feeds, tried, home, site, before)
+    said = tuple(filter(None, lexicons))
+    return Config(settings, document, policy, layers.trees, feeds.feeds, tried, said, home, site, before)
 
 
 def state_dir(site: Path | None) -> Path:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from screener.config.examples import ExamplesFile
 from screener.config.feeds import FeedsFile
-from screener.config.layers import EXAMPLES, FEEDS, POLICY, PROFILES, RULES, SETTINGS, shipped_dir
+from screener.config.layers import EXAMPLES, FEEDS, POLICY, PROFILES, RULES, SETTINGS, WORDING, shipped_dir
 from screener.config.nodes import Tree, read_tree
 from screener.config.settings import Settings
 from screener.policy import Group, PolicyFile, ProfilesFile
+from screener.wording import Lexicon
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,7 @@ MODELS: Final[Mapping[str, tuple[str, type[Written]]]] = {
     "profiles": (PROFILES, ProfilesFile),
     "feeds": (FEEDS, FeedsFile),
     "examples": (EXAMPLES, ExamplesFile),
+    "wording": (f"{WORDING}/*.yaml", Lexicon),
 }
 """Of each schema by its name: the files that it is for, and the model that it is made from."""
 

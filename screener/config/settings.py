@@ -137,6 +137,16 @@ class Trust(Written):
     voicemail_dir: Annotated[OptionalLine, AfterValidator(_optional_path)]
 
 
+class Transcription(Written):
+    """Whether and how recordings are transcribed; an empty language means that it is found out."""
+
+    enabled: Flag
+    model: Line
+    language: Annotated[str, StringConstraints(pattern=r"^([a-z]{2,3})?$")]
+    max_s: Annotated[int, _count(3600)]
+    queue: Annotated[int, _count(10_000)]
+
+
 class Log(Written):
     """How much is logged, and in which form."""
 
@@ -159,6 +169,7 @@ class Settings(Written):
     variant: OptionalLine
     own_numbers: tuple[Annotated[str, AfterValidator(_number)], ...]
     trust: Trust
+    transcription: Transcription
     log: Log
 
     @cached_property

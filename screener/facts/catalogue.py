@@ -45,6 +45,9 @@ CATALOGUE: Final[tuple[Fact, ...]] = (
     Fact("caller.carrier", "string", "", "number", "carrier first assigned the mobile prefix, in English"),
     Fact("caller.city", "string", "", "number", "place of the prefix, in English; with `city: true` only"),
     Fact("caller.national", "string", "digits", "number", "number without country code, for prefix rules"),
+    Fact(
+        "caller.short_code", "string", "digits", "number", "the short number, as dialled at home: 110, 95588"
+    ),
     Fact("caller.block", "string", "", "number", "block of 10,000 numbers: e164 less its last four digits"),
     Fact(
         "caller.is_neighbour",
@@ -92,6 +95,13 @@ CATALOGUE: Final[tuple[Fact, ...]] = (
     Fact("feed.names", "string", "", "state", "the feeds that list the caller, heaviest first, with commas"),
     Fact("feed.weight", "double", "points", "state", "sum of their weights, less for age and for few votes"),
     Fact("feed.max_votes", "int", "votes", "state", "most votes for the caller in one feed, 0 if not listed"),
+    Fact(
+        "campaign.id", "string", "", "state", "recording that the caller, or two of the block, spoke before"
+    ),
+    Fact("campaign.calls", "int", "calls", "state", "calls that spoke it, 0 if none is known"),
+    Fact("campaign.callers", "int", "numbers", "state", "numbers that spoke it, 128 at most, 0 if none"),
+    Fact("campaign.name", "string", "", "state", "what a person named it"),
+    Fact("campaign.verdict", "string", "", "state", "unknown, or by a person harmless or robocall"),
     Fact("caller.calls_1m", "int", "calls", "state", "attempts in the last minute, this one included"),
     Fact("caller.calls_1h", "int", "calls", "state", "attempts in the last hour, this one included"),
     Fact("caller.calls_1d", "int", "calls", "state", "attempts in the last 24 hours, this one included"),
@@ -132,6 +142,28 @@ CATALOGUE: Final[tuple[Fact, ...]] = (
         "state",
         "share of good calls at least (Wilson, z 1.96), 0 if unknown",
     ),
+    Fact(
+        "caller.challenge_passed_days",
+        "double",
+        "days",
+        "state",
+        "since he passed the challenge; 9999 if never",
+    ),
+    Fact("caller.challenges_failed_1d", "int", "calls", "state", "challenges failed within 24 hours"),
+    Fact(
+        "trunk.challenges_failed_1h",
+        "int",
+        "calls",
+        "state",
+        "challenges failed within an hour by callers without a number, on this trunk",
+    ),
+    Fact(
+        "house.expecting_code",
+        "bool",
+        "",
+        "state",
+        "a call is awaited: by star code, or after an emergency call",
+    ),
 )
 """Every fact there is, in the order in which people are shown them."""
 
@@ -152,6 +184,15 @@ NO_DEALINGS: Final[Mapping[str, FactValue]] = {
 }
 """Of a caller who never had to do with us: known to be nothing, so that no rule is skipped for him."""
 
+NO_CHALLENGES: Final[Mapping[str, FactValue]] = {
+    "caller.challenge_passed_days": NEVER_DAYS,
+    "caller.challenges_failed_1d": 0,
+}
+"""Of a caller whom nobody has challenged."""
+
+QUIET: Final[Mapping[str, FactValue]] = {"trunk.challenges_failed_1h": 0, "house.expecting_code": False}
+"""What the store says of trunk and house when nothing is going on."""
+
 UNLISTED: Final[Mapping[str, FactValue]] = {
     "list.allow": False,
     "list.block": False,
@@ -163,7 +204,13 @@ UNLISTED: Final[Mapping[str, FactValue]] = {
     "feed.names": "",
     "feed.weight": 0.0,
     "feed.max_votes": 0,
+    "campaign.id": "",
+    "campaign.calls": 0,
+    "campaign.callers": 0,
+    "campaign.name": "",
+    "campaign.verdict": "",
     **NO_DEALINGS,
+    **NO_CHALLENGES,
 }
 """What the store says of a caller whom no list and no feed names, and who never had to do with us."""
 
@@ -190,4 +237,4 @@ _FIRST_CALL: Final[Mapping[str, FactValue]] = {
 
 def never_seen(caller: CallerNumber) -> dict[str, FactValue]:
     """What an empty store says of this caller's first call; one without a number has no counters."""
-    return {**UNLISTED, **(_FIRST_CALL if caller.key else {})}
+    return {**UNLISTED, **QUIET, **(_FIRST_CALL if caller.key else {})}

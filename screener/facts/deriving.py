@@ -98,6 +98,7 @@ def _about_number(call: Call, caller: CallerNumber, place: Place) -> dict[str, F
         "caller.carrier": caller.carrier,
         "caller.city": city_of(caller.e164) if place.city and caller.e164 and caller.valid else None,
         "caller.national": caller.national,
+        "caller.short_code": caller.digits if caller.kind is Kind.SHORT_CODE and caller.valid else None,
         "caller.block": block,
         "caller.is_neighbour": block == called.block if block and called.block else None,
         "caller.asserted_differs": asserted != presented if asserted and presented else None,

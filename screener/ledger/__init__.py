@@ -15,6 +15,13 @@ dialled
 recording
     `path`, `leg`, `bytes`, `seconds`, `active_s`, `sha256`, `complete`,
     `closed_at`, `notice_played_at`.
+campaign
+    how the caller's leg sounded (extra `audio`): `speech_s`, `onset_s`, `monologue_s`; with six seconds
+    of speech also `campaign` (its id), `from_new_number`, `calls`, `callers`, `blocks`, `first`, `last`,
+    `name`, `verdict`; `recognised_s` of the recording after which it was recognised while it was made.
+transcript
+    `path` and `sha256` of the recording, `text`, `language`, `probability`, `model`,
+    `seconds`, `took_s`, `wording` [{kind, name, value, quote}].
 
 Other kinds may be added: readers pass over what they do not know. Reading order:
 `store` (the file), `writer`, `reader`.

@@ -60,6 +60,7 @@ class CallRecord:
     missing: list[str]
     end: dict[str, Any]
     recordings: list[dict[str, Any]]
+    transcript: dict[str, Any]
     rows: tuple[Row, ...]
 
     @property
@@ -179,6 +180,7 @@ def _fold(rows: list[Row]) -> CallRecord:
         end={key: value for kind, body in bodies if kind == "end" for key, value in body.items()},
         # A file may be filed twice, at the call's end and again after a restart: the later row knows more.
         recordings=list({body.get("path"): body for kind, body in bodies if kind == "recording"}.values()),
+        transcript=next((body for kind, body in bodies if kind == "transcript"), {}),
         rows=tuple(rows),
     )
 

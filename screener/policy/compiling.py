@@ -58,7 +58,10 @@ def compile_policy(
     base = compiler.policy(document, text)
     written = document.profiles
     profiles = tuple(
-        (Condition.of(profile, written.holidays), compiler.policy(under(document, profile), text, name))
+        (
+            Condition.of(profile, written.holidays),
+            replace(compiler.policy(under(document, profile), text, name), speaks=profile.language),
+        )
         for name, profile in written.profiles.items()
     )
     return replace(base, profiles=profiles)

@@ -130,6 +130,7 @@ class Policy:
     symbols: Mapping[str, bool]
     layers: Mapping[Stage, tuple[Layer, ...]]
     profile: str = ""
+    speaks: str = ""
     profiles: tuple[tuple[Condition, Policy], ...] = ()
 
     def in_force(self, facts: Mapping[str, FactValue]) -> Policy:
@@ -232,6 +233,7 @@ class Policy:
             forced_by=forcing[forced] if forced else None,
             policy=self.hash,
             profile=self.profile,
+            language=self.speaks,
         )
 
 

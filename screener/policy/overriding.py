@@ -75,6 +75,7 @@ def canonical(document: PolicyDocument) -> str:
             {
                 "profile": name,
                 "if": profile.model_dump(mode="json", include={"did", "trunk", "days", "hours"}),
+                **({"language": profile.language} if profile.language else {}),
                 **_difference(content, _content(under(document, profile))),
             }
             for name, profile in profiles.profiles.items()

@@ -65,6 +65,12 @@ def _hours(value: object) -> str:
     )
 
 
+def _language(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(r"[a-z]{2,3}", value, re.ASCII):
+        return value
+    raise PydanticCustomError("language", "expected a language of the prompts, such as en or zh")
+
+
 def _date(value: object) -> str:
     if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value, re.ASCII):
         try:
@@ -105,6 +111,7 @@ Days = Annotated[str, BeforeValidator(_days), WithJsonSchema({"type": "string", 
 Hours = Annotated[
     str, BeforeValidator(_hours), WithJsonSchema({"type": "string", "pattern": f"^{_SPAN.pattern}$"})
 ]
+PromptLanguage = Annotated[str, BeforeValidator(_language)]
 Date = Annotated[str, BeforeValidator(_date), WithJsonSchema({"type": "string", "format": "date"})]
 
 
@@ -140,6 +147,9 @@ class Profile(Written):
     trunk: tuple[Trunk, ...] = Field(default=(), description="Trunks, any of them; PJSIP/sip* begins.")
     days: tuple[Days, ...] = Field(default=(), description="mon, mon-fri, holiday; a holiday is no weekday.")
     hours: tuple[Hours, ...] = Field(default=(), description="08:00-18:00, or over midnight 22:00-06:00.")
+    language: PromptLanguage = Field(
+        default="", description="Of the prompts: en or zh; else what the dialplan says."
+    )
     actions: ActionsChange = Field(default=ActionsChange(), description="Other thresholds.")
     groups: dict[GroupName, GroupChange] = Field(default={}, description="Other caps, groups on or off.")
     rules: dict[Symbol, RuleChange] = Field(default={}, description="Other scores, rules on or off.")

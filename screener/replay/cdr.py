@@ -50,7 +50,6 @@ _YEARS = range(2000, 2100)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _MACHINES = frozenset(("voicemail", "voicemailmain", "minivmrecord", "record"))
-_NAME = re.compile(r'\s*"?(?P<name>.*?)"?\s*<[^<>]*>\s*', re.DOTALL)
 _KINDS = ("internal", "outbound", "inbound")
 _SCHEMA = """
 PRAGMA journal_mode = OFF;
@@ -153,7 +152,7 @@ class CdrFile:
             id_, at_us, kind, number, name, did, channel, answered, talk_s, lasted_s, held_s = row
             at = _EPOCH + at_us * _MICROSECOND
             if _KINDS[kind] == "outbound":
-                yield PastDial(did, "", at + timedelta(seconds=talk_s), bool(answered), talk_s)
+                yield PastDial(did, at + timedelta(seconds=talk_s), bool(answered), talk_s)
                 continue
             call = Call(id_, channel, Stage.SETUP, at, number=number, name=name, did=did)
             # Who hung up is not told: a call that was short is taken to be the caller's doing.
@@ -192,13 +191,13 @@ class CdrFile:
         # A call that only an announcement or the voicemail took has not reached anybody.
         if row["lastapp"].casefold() in _MACHINES or (row.has("dstchannel") and not row["dstchannel"]):
             answered = False
-        name = _NAME.fullmatch(row["clid"])
+        name, bracket, _ = row["clid"].rpartition("<")
         return _Record(
             row["uniqueid"] or f"line {line}",
             (at - _EPOCH) // _MICROSECOND,
             self._kind(row, channel, did, dst),
             row["src"],
-            name["name"] if name else "",
+            name.strip().removeprefix('"').removesuffix('"') if bracket else "",
             did or dst,
             channel,
             answered,

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class PastCall:
     """One question of a past call, and what became of the call.
 
-    `answered`: a person of ours took it, and talked for `talk_s`; `passed`: the challenge. `unknown`
-    names facts that this source cannot tell, although they could be computed from the empty fields of
-    `call`. `facts` and `verdict` are those of the ledger, None where it was not asked; `blind`: the store
+    `answered`: a person of ours took it, and talked for `talk_s`; `challenge`: "passed", "failed" or empty.
+    `unknown` names facts that this source cannot tell, although they could be computed from the empty fields
+    of `call`. `facts` and `verdict` are those of the ledger, None where it was not asked; `blind`: the store
     did not answer then. `over_s` is how long after its beginning the call was over, and `manner` how it
     ended; None where the source does not tell.
     """
@@ -33,17 +33,19 @@ class PastCall:
     facts: Mapping[str, FactValue] | None = None
     verdict: Mapping[str, Any] | None = None
     blind: bool = False
-    passed: bool = False
+    challenge: str = ""
     over_s: float = 0.0
     manner: Manner | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PastDial:
-    """A past call of ours to the outside: it is not judged, it teaches whom we trust; `at` is its end."""
+    """A past call of ours to the outside: it is not judged, it teaches whom we trust.
+
+    `number` is read by our own country's plan, whatever telephone dialled it; `at` is the end.
+    """
 
     number: str
-    trunk: str
     at: datetime
     answered: bool
     talk_s: int

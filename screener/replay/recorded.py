@@ -55,7 +55,7 @@ class LedgerFile:
         talk_s = end.get("talk_s")
         answered = end.get("disposition") == "answered"
         became = (answered, talk_s if answered and type(talk_s) is int else 0)
-        more: dict[str, Any] = {"passed": end.get("challenge") == "passed"}
+        more: dict[str, Any] = {"challenge": str(end.get("challenge", ""))}
         if end:
             lasted_s, held_s = (_seconds(end.get(name)) for name in ("lasted_s", "held_s"))
             by_caller = end.get("by_caller") is True
@@ -80,11 +80,10 @@ def _seconds(value: object) -> float | None:
 
 
 def _dialled(row: ledger.Row) -> PastDial:
-    number, channel, talk_s = (row.body.get(name) for name in ("number", "channel", "talk_s"))
+    number, talk_s = row.body.get("number"), row.body.get("talk_s")
     answered = row.body.get("answered") is True
-    trunk = channel.rpartition("-")[0] if isinstance(channel, str) else ""
     talked = talk_s if answered and type(talk_s) is int else 0
-    return PastDial(number if isinstance(number, str) else "", trunk, row.at, answered, talked)
+    return PastDial(number if isinstance(number, str) else "", row.at, answered, talked)
 
 
 def _call(row: ledger.Row, stage: Stage, body: dict[str, Any]) -> Call:

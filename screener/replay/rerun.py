@@ -51,7 +51,7 @@ def rerun(  # noqa: PLR0913 - what a replay is made of
 ) -> Iterator[tuple[list[Changed], Tally]]:
     """Judge the calls of a source that began at `since` or later: batch by batch the changes and counts.
 
-    `region_of` gives the country of a trunk. Raises what the source and the stores raise.
+    `region_of` gives the country of a trunk, our own for none. Raises what the source and the stores raise.
     """
     asked = _Asked(source, state, region_of, since, long_call_s)
     batch = asked.batch()
@@ -110,7 +110,7 @@ class _Asked:
                 if asks and past.manner:
                     over_at = at + past.over_s
                     self._keep(Over(caller.key, call.did, call.id, past.manner, over_at))
-            if call.stage is Stage.SETUP and (past.answered or past.passed):
+            if call.stage is Stage.SETUP and (past.answered or past.challenge):
                 self._heed_call(past, caller)
             if len(batch) == BATCH:
                 break
@@ -118,16 +118,18 @@ class _Asked:
         return batch
 
     def _heed(self, dial: PastDial) -> None:
-        called = parse(dial.number, self._region_of(dial.trunk))
+        called = parse(dial.number, self._region_of(""))
         lesson = trust.of_dialling(answered=dial.answered, talk_s=dial.talk_s, long_call_s=self._long_call_s)
         self._keep(Taught(called.key, lesson, dial.at.timestamp()))
 
     def _heed_call(self, past: PastCall, caller: CallerNumber) -> None:
+        passed = past.challenge == "passed"
         lesson = trust.of_call(
-            answered=past.answered, talk_s=past.talk_s, passed=past.passed, long_call_s=self._long_call_s
+            answered=past.answered, talk_s=past.talk_s, passed=passed, long_call_s=self._long_call_s
         )
-        if lesson:
-            self._keep(Taught(caller.key, lesson, past.call.at.timestamp() + past.talk_s))
+        for one in (trust.of_challenge(past.challenge), lesson):
+            if one:
+                self._keep(Taught(caller.key, one, past.call.at.timestamp() + past.talk_s))
 
     def _keep(self, one: Taught | Over) -> None:
         if one.caller:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import platform
 import re
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -34,7 +36,7 @@ from screener.state.weighing import fields_of, weigh
 from screener.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping, Sequence
+    from collections.abc import Awaitable, Iterator, Mapping, Sequence
 
     from screener.state.weighing import Terms
 
@@ -47,6 +49,9 @@ KEYS = "{screener}:"
 LISTS_KEY = KEYS + "lists"
 LISTS_CHANGES_KEY = KEYS + "lists:changes"
 FEED_KEY = KEYS + "feed:"
+CAMPAIGNS_KEY = KEYS + "campaigns"
+SPOKE_KEY = KEYS + "spoke:"
+"""Before a number or a block: the id of the campaign that it spoke last."""
 TRUST_KEY = KEYS + "trust:"
 CALLER_KEY = KEYS + "caller:"
 CALL_KEY = KEYS + "call:"
@@ -54,7 +59,12 @@ LIVE_KEY = KEYS + "live:"
 SHORT_KEY = KEYS + "short:"
 LEAST_IN_BLOCK = 9
 """Characters of a number, its plus sign included, that has a block of 10,000 around it."""
+CHALLENGES_KEY = KEYS + "challenges:"
+GUESSES_KEY = KEYS + "guesses:"
+"""Of callers without a number, by trunk."""
 DEADLINE_S = 0.2
+TIMEOUT_S = 5.0
+"""For one command of a person or a job; never in the path of a call."""
 PAUSE_S = 1.0
 """How long the store is left alone after it did not answer."""
 LOG_PAUSE_S = 1.0
@@ -103,7 +113,7 @@ class State:
         self._failure = ""
         self._log_at = 0.0
 
-    async def observe(  # noqa: PLR0913 - what there is to know of a call
+    async def observe(  # noqa: PLR0913 - all that the store is asked for
         self,
         caller: str | None,
         did: str,
@@ -116,22 +126,27 @@ class State:
         """Count this call and say what is known of its caller: lists, feeds, trust, and how he dials.
 
         `caller` is `CallerNumber.key`: E.164, or the bare digits of a short code; None or empty if
-        there is none, which has no counters. A call id is counted once within an hour, so a repeated
-        event changes nothing; with `count=False` nothing is written, and the facts are what counting
-        would give. `at` (Unix time) replaces the server's clock, for simulations.
+        there is none, which has no counters: then only what is known of `trunk` and house is asked. A
+        call id is counted once within an hour, so a repeated event changes nothing; with `count=False`
+        nothing is written, and the facts are what counting would give. `at` (Unix time) replaces the
+        server's clock, for simulations.
 
         Never raises. A store that is down, hung or slow gives no facts, within the deadline; during
         the pause after a failure at once. A store that refuses writes still gives the list entries.
         """
         key = caller or ""
-        if (known := without_store(key)) is not None:
+        if key and (known := without_store(key)) is not None:
             return known
         # In turns, each with its own deadline: the queue of a flood of calls is not the store's fault, and
         # must not make it look dead, or who calls behind three hundred others passes the block list.
         feeds = self.feeds
         asked = question(key, did, call_id, trunk=trunk, count=count, at=at, feeds=feeds)
         async with self._turns:
-            return await self._in_turn(asked, feeds, at)
+            feeds = self.feeds if key else ()
+            asked = question(key, did, call_id, trunk=trunk, count=count, at=at, feeds=feeds)
+            observed = await self._in_turn(asked, feeds, at)
+        # Of a caller without a number no list and no counter knows anything, with or without a store.
+        return observed if key else Observed({**UNLISTED, **observed.facts}, observed.missing)
 
     async def _in_turn(self, asked: Asked, feeds: Sequence[Terms], at: float | None) -> Observed:
         if self._left_alone():
@@ -209,20 +224,22 @@ def question(  # noqa: PLR0913 - all that the script asks for
     did: str,
     call_id: str,
     *,
-    trunk: str,
+    trunk: str = "",
     count: bool,
     at: float | None,
     feeds: Sequence[Terms] | None,
 ) -> Asked:
     """The keys and arguments of `observe.lua`, as `State.observe`; no `feeds`: nor lists."""
-    this, block = key_part(call_id), block_of(caller)
+    this, block, by = key_part(call_id), block_of(caller), key_part(trunk)
     keys = [LISTS_KEY, CALLER_KEY + caller, f"{KEYS}dids:{caller}", CALL_KEY + this, TRUST_KEY + caller]
-    keys += [LIVE_KEY + caller, f"{KEYS}block:{block}", SHORT_KEY + caller, f"{KEYS}trunk:{key_part(trunk)}"]
+    keys += [LIVE_KEY + caller, f"{KEYS}block:{block}", SHORT_KEY + caller, f"{KEYS}trunk:{by}"]
+    keys += [CHALLENGES_KEY + caller, GUESSES_KEY + by, EXPECTING_KEY]
     keys += [FEED_KEY + feed.name for feed in feeds or ()]
+    keys += [CAMPAIGNS_KEY, SPOKE_KEY + caller, SPOKE_KEY + block]
     arguments = [key_part(did), "1" if count else "", "" if at is None else repr(at)]
-    arguments.append("" if feeds is None else " ".join(matching_fields(caller)))
+    arguments.append(" ".join(matching_fields(caller)) if caller and feeds is not None else "")
     arguments.append(" ".join(fields_of(caller)) if feeds else "")
-    return keys, [*arguments, this, caller[len(block) :]]
+    return keys, [*arguments, this, caller[len(block) :], caller]
 
 
 def block_of(caller: str) -> str:
@@ -290,8 +307,22 @@ def unavailable(error: Exception) -> StateUnavailable:
     return StateUnavailable(f"the store refused: {describe(error)}")
 
 
+@contextmanager
+def needed() -> Iterator[None]:
+    """Raise StateUnavailable where a command's question gets no answer."""
+    try:
+        yield
+    except (RedisError, *UNREACHABLE) as error:
+        raise unavailable(error) from error
+
+
 def key_part(text: str) -> str:
     """The text if it is short and harmless, else a digest of it: nobody writes our keys for us."""
     if _SAFE.fullmatch(text):
         return text
     return "h-" + hashlib.blake2s(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
+HERE = key_part(platform.node() or "here")
+"""This machine: several PBXs may share a store, but each has telephones and mailboxes of its own."""
+EXPECTING_KEY = f"{KEYS}expecting:{HERE}"

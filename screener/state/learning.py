@@ -6,7 +6,7 @@ Voicemail messages whose fate is not known yet are kept here, too; `screener.voi
 from __future__ import annotations
 
 import json
-import platform
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,6 +19,10 @@ from redis.exceptions import RedisError
 from screener.state.client import (
     CALL_KEY,
     CALLER_KEY,
+    CHALLENGES_KEY,
+    EXPECTING_KEY,
+    GUESSES_KEY,
+    HERE,
     KEYS,
     LIVE_KEY,
     LOG_PAUSE_S,
@@ -31,6 +35,7 @@ from screener.state.client import (
     open_client,
     unavailable,
 )
+from screener.state.trust import FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
@@ -47,6 +52,7 @@ MESSAGE_DAYS = 30
 
 LEARN = Path(__file__).with_name("learn.lua").read_text(encoding="utf-8")
 OVER = Path(__file__).with_name("over.lua").read_text(encoding="utf-8")
+_MAILBOX = re.compile(r"(?!\.\.?/)[^/\0]+/(?!\.\.?$)[^/\0]+")
 _log = structlog.get_logger(__name__)
 
 
@@ -70,18 +76,18 @@ class Learning:
         self._client = open_client(url, timeout_s=TIMEOUT_S, max_connections=CONNECTIONS)
         self._script = self._client.register_script(LEARN)
         self._over = self._client.register_script(OVER)
-        # Several screeners may share a store, but each has the mailboxes of its own machine.
-        self._messages_key = f"{KEYS}voicemail:{key_part(platform.node() or 'here')}"
+        self._messages_key = f"{KEYS}voicemail:{HERE}"
         self._log_at = 0.0
 
-    async def learn(self, caller: str, event: str, lesson: Lesson | None) -> None:
+    async def learn(self, caller: str, event: str, lesson: Lesson | None, trunk: str = "") -> None:
         """Learn a lesson about a caller (`CallerNumber.key`), once for each event. Never raises.
 
-        No lesson, or nobody to learn it about: nothing happens. Where the store does not answer it is lost.
+        No lesson, or nobody to learn it about: nothing happens, but that challenges failed by callers without
+        a number are counted for their trunk. Where the store does not answer the lesson is lost.
         """
-        if lesson is None or not is_key(caller):
+        if lesson is None or not (is_key(caller) or (not caller and lesson.challenge == FAILED)):
             return
-        keys, arguments = teaching(caller, event, lesson, self._half_life_days)
+        keys, arguments = teaching(caller, event, lesson, self._half_life_days, trunk=trunk)
         with self._lossy():
             await self._script(keys, arguments)
             _log.debug("learned", caller=caller, from_event=event)
@@ -92,10 +98,15 @@ class Learning:
             with self._lossy():
                 await self._over(*ending(caller, did, call_id, how))
 
+    async def expect_code(self, for_s: int) -> None:
+        """Remember that somebody here awaits a call with a code, from now on. Raises StateUnavailable."""
+        with _needed():
+            await self._client.set(EXPECTING_KEY, "1", ex=for_s)
+
     async def forget(self, caller: str) -> bool:
         """Forget all of a caller; whether there was anything. Raises StateUnavailable."""
         with _needed():
-            return bool(await self._client.unlink(TRUST_KEY + caller))
+            return bool(await self._client.unlink(TRUST_KEY + caller, CHALLENGES_KEY + caller))
 
     async def remember(self, message: Message) -> None:
         """Keep a message in mind until its fate is known; beyond a bound it is lost. Never raises."""
@@ -112,10 +123,10 @@ class Learning:
             held = await cast("Awaitable[dict[str, str]]", self._client.hgetall(self._messages_key))
         found = []
         for call_id, text in held.items():
-            try:
-                found.append(Message(call_id=call_id, **json.loads(text)))
-            except (TypeError, ValueError):
+            if (message := _message(call_id, text)) is None:
                 await self.done(call_id)  # another program's
+            else:
+                found.append(message)
         return found
 
     async def done(self, call_id: str) -> None:
@@ -139,17 +150,17 @@ class Learning:
                 _log.warning("what a call taught is lost", reason=describe(error), lost=self.lost)
 
 
-def teaching(
-    caller: str, event: str, lesson: Lesson, half_life_days: int, at: float | None = None
+def teaching(  # noqa: PLR0913 - all that the script takes
+    caller: str, event: str, lesson: Lesson, half_life_days: int, at: float | None = None, *, trunk: str = ""
 ) -> tuple[list[str], list[str]]:
     """The keys and arguments of `learn.lua`; no `event`: it cannot come twice."""
-    keys = [TRUST_KEY + caller]
+    keys = [TRUST_KEY + caller, CHALLENGES_KEY + caller if caller else GUESSES_KEY + key_part(trunk)]
     if event:
         keys.append(f"{KEYS}taught:{key_part(event)}")
     now = "" if at is None else repr(at)
     return keys, [
         now, str(half_life_days), repr(lesson.good), repr(lesson.up_to), repr(lesson.bad),
-        str(lesson.talk_s), "1" if lesson.dialled else "",
+        str(lesson.talk_s), "1" if lesson.dialled else "", lesson.challenge, "86400" if caller else "3600",
     ]  # fmt: skip
 
 
@@ -159,6 +170,18 @@ def ending(caller: str, did: str, call_id: str, manner: Manner, at: float | None
     keys = [CALLER_KEY + caller, CALL_KEY + this, LIVE_KEY + caller, SHORT_KEY + caller]
     flags = ["1" if one else "" for one in manner]
     return keys, ["" if at is None else repr(at), key_part(did), this, *flags]
+
+
+def _message(call_id: str, text: str) -> Message | None:
+    """A message as it was stored; None for what another program left, which may name any folder."""
+    try:
+        body = json.loads(text)
+        message = Message(call_id=call_id, **body)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    if [type(body[name]) for name in ("caller", "mailbox", "identity", "at")] != [str, str, str, float]:
+        return None
+    return message if is_key(message.caller) and _MAILBOX.fullmatch(message.mailbox) else None
 
 
 @contextmanager

@@ -7,23 +7,18 @@ script of a call asks for every pattern that could match its caller at once.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from redis.exceptions import RedisError
-
 from screener.errors import ListEntryRefused, StateUnavailable
 from screener.number import parse
-from screener.state.client import LISTS_CHANGES_KEY, LISTS_KEY, UNREACHABLE, open_client, unavailable
+from screener.state.client import LISTS_CHANGES_KEY, LISTS_KEY, TIMEOUT_S, needed, open_client
 from screener.state.patterns import Pattern, matching_fields, read
 from screener.state.rows import HEADER, Entry, ListKind, Row, row_of, rows_in
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
-TIMEOUT_S = 5.0
-"""For one command of a person or a job; never in the path of a call."""
 DISK_WAIT_MS = 3000
 
 IMPORTED = Row("", source="import")
@@ -82,7 +77,7 @@ class Lists:
         `force` for what would do harm (see `patterns`).
         """
         entries = self._entries(row, force=force)
-        with _needed():
+        with needed():
             other = {"block": "a", "allow": "b"}[row.kind]
             gone = [other + entry.pattern for entry in entries] if alone else []
             await self._write({entry.field: entry.value for entry in entries}, gone)
@@ -92,7 +87,7 @@ class Lists:
         """Remove the entry of exactly this pattern and return it; from both lists unless `kind` names one."""
         there = await self.show(text, kind)
         if there:
-            with _needed():
+            with needed():
                 await self._write({}, [entry.field for entry in there])
         return there
 
@@ -114,21 +109,21 @@ class Lists:
         Entries that are added or removed meanwhile may be missed, and where many are removed others may come
         twice: to remember a million of them would cost more than a line too many.
         """
-        with _needed():
+        with needed():
             async for name, value in self._client.hscan_iter(LISTS_KEY, count=at_once):
                 if (entry := Entry.stored(name, value)) is not None:
                     yield entry
 
     async def changes(self) -> int:
         """A number that is another after every change of the lists."""
-        with _needed():
+        with needed():
             return int(await self._client.get(LISTS_CHANGES_KEY) or 0)
 
     async def purge(self) -> int:
         """Forget expired entries, which match nothing but take memory; how many there were."""
         now = self._clock()
         expired = [entry.field async for entry in self.all() if not entry.valid_at(now)]
-        with _needed():
+        with needed():
             for start in range(0, len(expired), _BATCH):
                 await self._write({}, expired[start : start + _BATCH])
         return len(expired)
@@ -158,14 +153,14 @@ class Lists:
                 report.refuse(line, str(refusal))
                 continue
             if len(batch) >= _BATCH:
-                with _needed():
+                with needed():
                     await self._write(batch, durable=False)
                 batch.clear()
                 if progress:
                     progress(line)
             batch.update((entry.field, entry.value) for entry in entries)
             report.added += len(entries)
-        with _needed():
+        with needed():
             await self._write(batch)
         if progress:
             progress(line)
@@ -199,7 +194,7 @@ class Lists:
         names = list(fields)
         if not names:
             return ()
-        with _needed():
+        with needed():
             values = await cast("Awaitable[list[str | None]]", self._client.hmget(LISTS_KEY, names))
         pairs = zip(names, values, strict=True)
         found = (Entry.stored(name, value) for name, value in pairs if value is not None)
@@ -230,11 +225,3 @@ class Lists:
 
 def _harms(pattern: Pattern, kind: ListKind) -> bool:
     return bool(pattern.harm) and (kind == "block" or pattern.harms_allow)
-
-
-@contextmanager
-def _needed() -> Iterator[None]:
-    try:
-        yield
-    except (RedisError, *UNREACHABLE) as error:
-        raise unavailable(error) from error

@@ -2,12 +2,16 @@
 --
 -- KEYS 1 the lists (hash)   2 the caller's record   3 the DIDs he called (sorted set)   4 this call
 --      5 what he taught us (`learn.lua`)   6 his calls that are up   7 new callers of his block
---      8 the DIDs he let ring for a moment (all sorted sets)   9 the trunk's record   10… the feeds (hashes)
+--      8 the DIDs he let ring for a moment (all sorted sets)   9 the trunk's record
+--      10 his challenges (`learn.lua`)   11 those of callers without a number on this trunk
+--      12 there while a code is expected   13… the feeds (hashes)
+--      the last three: the campaigns (hash), what this caller spoke, what his block spoke
 -- ARGV 1 the DID   2 '1' to count the call, '' to look only   3 Unix time instead of the server's, or ''
 --      4 the fields of the lists that could match, the winner first, with spaces between (many small
 --        arguments cost the client more than the whole script)
 --      5 the fields of the feeds that could match, the longest first
 --      6 this call among those that are up   7 the caller within his block
+--      8 the caller; '' for one without a number: nothing is counted
 --
 -- Answers with a map of facts in their own types (RESP3). A call is counted once, however often it
 -- is asked about; looking only gives what counting would give. Where the server refuses to write
@@ -39,13 +43,14 @@ local RECORD_TTL_S = 691200
 local REGULAR_CALLS, REGULAR_TTL_S = 3, 1382400
 -- As in learn.lua.
 local TRUST, TRUST_BYTES, TRUST_TTL_S = '<I4I4I2fff', 22, 15552000
+local CHALLENGES, CHALLENGES_BYTES = '<I4I4I2I2', 12
 local CALL_TTL_S = 3600
 local HOUR_S = 3600
 local SET_MAX = 128
 local COUNT_MAX = 65535
 local NO_CADENCE = 9
 local NEW_CALLS = 2
-local FEEDS_FROM = 10
+local FEEDS_FROM = 13
 -- Of a trunk: the hour, calls in it and in the one before, the first hour; then for each hour of the week
 -- (UTC) the mean of its calls, in which the latest week counts a quarter. 688 bytes.
 local TRUNK, TRUNK_BYTES, TRUNK_TTL_S, HOURS, LATEST = '<I4I4I4I4', 16, 4838400, 168, 0.25
@@ -76,6 +81,12 @@ local function write(...)
   return reply
 end
 
+-- Members of a sorted set since a moment. Of what another program left there nothing is known.
+local function tally(key, since, to)
+  local members = write('ZCOUNT', key, since, to)
+  return type(members) == 'number' and members or 0
+end
+
 local function ask_lists()
   local fields = {}
   for field in string.gmatch(ARGV[4], '%S+') do fields[#fields + 1] = field end
@@ -103,8 +114,8 @@ end
 local function ask_feeds()
   local found, fields = {}, { '@' }
   for field in string.gmatch(ARGV[5] or '', '%S+') do fields[#fields + 1] = field end
-  for key = FEEDS_FROM, #KEYS do
-    local values = redis.call('HMGET', KEYS[key], unpack(fields))
+  for key = FEEDS_FROM, #KEYS - 3 do
+    local values = redis.pcall('HMGET', KEYS[key], unpack(fields))
     if values[1] then
       local entry = { key - FEEDS_FROM, values[1], '', '' }
       for i = #fields, 2, -1 do
@@ -116,9 +127,23 @@ local function ask_feeds()
   facts['feeds'] = found
 end
 
+-- The campaign that the caller spoke before; if he spoke none, the one that two numbers of his block did.
+local function ask_campaign()
+  facts['campaign.id'], facts['campaign.name'], facts['campaign.verdict'] = '', '', ''
+  facts['campaign.calls'], facts['campaign.callers'] = 0, 0
+  local id = redis.pcall('GET', KEYS[#KEYS - 1]) or redis.pcall('GET', KEYS[#KEYS])
+  if type(id) ~= 'string' then return end
+  local values = redis.pcall('HMGET', KEYS[#KEYS - 2], id .. ':calls', id .. ':callers', id .. ':name', id .. ':verdict')
+  if not tonumber(values[1]) or not tonumber(values[2]) then return end
+  facts['campaign.id'] = id
+  facts['campaign.calls'], facts['campaign.callers'] = tonumber(values[1]), tonumber(values[2])
+  facts['campaign.name'] = values[3] or ''
+  facts['campaign.verdict'] = values[4] or 'unknown'
+end
+
 -- The record as it is; the client knows what it has come to by now.
 local function ask_trust()
-  local stored = redis.call('GET', KEYS[5])
+  local stored = redis.pcall('GET', KEYS[5])
   if not stored or #stored ~= TRUST_BYTES then return end
   local at, dialled_at, half_life, good, bad, talk = struct.unpack(TRUST, stored)
   if now - at >= TRUST_TTL_S then return end
@@ -170,8 +195,35 @@ local function ask_cadence(record, add)
   facts['caller.gap_cv'] = { double = cv }
 end
 
+-- Of challenges: when one was passed, and how many were failed within the window (two buckets, as below).
+local function ask_challenges(key, window_s)
+  local stored = redis.pcall('GET', key)
+  if not stored or #stored ~= CHALLENGES_BYTES then return 0, 0 end
+  local passed_at, at, failed, before = struct.unpack(CHALLENGES, stored)
+  local bucket = math.floor(now / window_s)
+  if bucket ~= at then
+    before = bucket == at + 1 and failed or 0
+    failed = 0
+  end
+  return passed_at, math.floor(failed + before * (1 - (now % window_s) / window_s) + 0.5)
+end
+
+local function ask_reactions()
+  local passed_at, failed = ask_challenges(KEYS[10], DAY_S)
+  -- What lies ahead of the clock is nonsense.
+  local days = passed_at > 0 and passed_at <= now + 60 and math.max(0, now - passed_at) / 86400 or 9999
+  facts['caller.challenge_passed_days'] = { double = days }
+  facts['caller.challenges_failed_1d'] = failed
+  passed_at, failed = ask_challenges(KEYS[11], HOUR_S)
+  facts['trunk.challenges_failed_1h'] = failed
+end
+
+local function ask_house()
+  facts['house.expecting_code'] = redis.call('EXISTS', KEYS[12]) == 1
+end
+
 local function ask_record(known)
-  local stored = redis.call('GET', KEYS[2])
+  local stored = redis.pcall('GET', KEYS[2])
   local record
   if stored and #stored == RECORD_BYTES then
     record = { struct.unpack(RECORD, stored) }
@@ -204,7 +256,7 @@ end
 
 -- The score of a member if it is not older than the hour.
 local function fresh(key, member)
-  local score = redis.call('ZSCORE', key, member)
+  local score = redis.pcall('ZSCORE', key, member)
   if type(score) == 'table' then score = score.double end
   return score and tonumber(score) >= now - HOUR_S
 end
@@ -233,7 +285,7 @@ local function ask_sweep(dids)
 end
 
 local function ask_fanout(known)
-  local others = redis.call('ZCOUNT', KEYS[3], now - HOUR_S, '+inf')
+  local others = tally(KEYS[3], now - HOUR_S, '+inf')
   local dids = others + (others > 0 and fresh(KEYS[3], did) and 0 or 1)
   facts['caller.dids_1h'] = math.min(dids, SET_MAX)
   ask_sweep(dids)
@@ -242,7 +294,7 @@ end
 
 -- An end that was lost must not hold for ever: a call counts for an hour at most.
 local function ask_live(known, over)
-  local others = redis.call('ZCOUNT', KEYS[6], now - HOUR_S, '+inf')
+  local others = tally(KEYS[6], now - HOUR_S, '+inf')
   local listed = over or (known and fresh(KEYS[6], ARGV[6]))
   facts['caller.live'] = math.max(1, math.min(others + (listed and 0 or 1), SET_MAX))
   if counting and not known and not over then remember(KEYS[6], now, ARGV[6], others) end
@@ -252,7 +304,7 @@ end
 -- changes its number after a call or two.
 local function ask_block(record, known)
   local new = now - record[1] < HOUR_S and record[2] <= NEW_CALLS
-  local others = redis.call('ZCOUNT', KEYS[7], now - HOUR_S, '+inf')
+  local others = tally(KEYS[7], now - HOUR_S, '+inf')
   local held = others > 0 and record[2] <= NEW_CALLS + 1 and fresh(KEYS[7], ARGV[7])
   facts['caller.block_new_1h'] = math.min(others + ((held and -1 or 0) + (new and 1 or 0)), SET_MAX)
   if not counting or known then return end
@@ -264,13 +316,13 @@ local function ask_block(record, known)
 end
 
 local function ask_short_rings()
-  local dids = redis.call('ZCOUNT', KEYS[8], now - DAY_S, '+inf')
+  local dids = tally(KEYS[8], now - DAY_S, '+inf')
   facts['caller.short_ring_dids'] = math.min(dids, SET_MAX)
 end
 
 local function usual(hour)
   local at = TRUNK_BYTES + 4 * (hour % HOURS)
-  local stored = redis.call('GETRANGE', KEYS[9], at, at + 3)
+  local stored = redis.pcall('GETRANGE', KEYS[9], at, at + 3)
   return #stored == 4 and struct.unpack('<f', stored) or 0
 end
 
@@ -285,7 +337,7 @@ end
 
 -- Calls of the last hour on this trunk against what its hour of the week usually brings.
 local function ask_trunk(known)
-  local hour, stored = math.floor(now / HOUR_S), redis.call('GETRANGE', KEYS[9], 0, TRUNK_BYTES - 1)
+  local hour, stored = math.floor(now / HOUR_S), redis.pcall('GETRANGE', KEYS[9], 0, TRUNK_BYTES - 1)
   local at, this, before, since = hour, 0, 0, hour
   if #stored == TRUNK_BYTES then at, this, before, since = struct.unpack(TRUNK, stored) end
   if (hour - at) * HOUR_S >= TRUNK_TTL_S then
@@ -313,12 +365,16 @@ end
 
 ask_lists()
 ask_feeds()
+ask_campaign()
 ask_trust()
+ask_reactions()
+ask_house()
+if ARGV[8] == '' then return { map = facts } end
 local lists_only = {}
 for name, value in pairs(facts) do lists_only[name] = value end
 
 -- '1' counted, '2' counted and over, '0' over before it was counted: the two ways may overtake each other.
-local call = redis.call('GET', KEYS[4])
+local call = redis.pcall('GET', KEYS[4])
 local known, over = call == '1' or call == '2', call == '0' or call == '2'
 if counting and not known then write('SET', KEYS[4], over and '2' or '1', 'EX', CALL_TTL_S) end
 if not refused then

@@ -150,8 +150,13 @@ def _number(text: str, region: str) -> Pattern:
     return Pattern(key)
 
 
+def is_emergency(digits: str, region: str) -> bool:
+    """Whether the number, as dialled in a country, is one of its emergency services."""
+    return digits in WORLDWIDE_EMERGENCY or phonenumbers.is_emergency_number(digits, region)
+
+
 def _short_harm(digits: str, region: str) -> str:
-    if digits in WORLDWIDE_EMERGENCY or phonenumbers.is_emergency_number(digits, region):
+    if is_emergency(digits, region):
         return f"{digits} is an emergency number: a call-back from it must ring"
     return f"{digits} is a short service number of {region}, such as of a bank or an authority"
 

@@ -130,8 +130,8 @@ class Rehearsal:
             yield ("UNLINK", *stale)
         if isinstance(one, Taught):
             keys, arguments = teaching(one.caller, "", one.lesson, self._half_life_days, one.at)
-            self._trusted.keep(keys, one.at)
-            yield ("EVALSHA", self._learn, "1", *keys, *arguments)
+            self._trusted.keep(keys[:2], one.at)
+            yield ("EVALSHA", self._learn, str(len(keys)), *keys, *arguments)
         elif isinstance(one, Over):
             keys, arguments = ending(one.caller, one.did, one.call_id, one.manner, one.at)
             self._callers.keep(keys[:1], one.at)

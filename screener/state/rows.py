@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, cast, get_args
@@ -29,6 +30,9 @@ MAX_LINE = 2000
 _FORMULA = ("=", "+", "-", "@", "'")
 _DELIMITERS = ",;\t"
 _KINDS = {kind[0]: kind for kind in get_args(ListKind)}
+_PATTERN = re.compile(r"\+?[0-9]{1,32}\*?")
+_STORED = re.compile(r"([0-9]*)\t([0-9]+)\t([^\t]*)\t([^\t]*)\t(.*)", re.DOTALL)
+_LATEST = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +88,12 @@ class Entry:
     @classmethod
     def stored(cls, field: str, value: str) -> Entry | None:
         """Read it from the store; None for what another program may have left there."""
-        kind = _KINDS.get(field[:1])
-        parts = value.split("\t", 4)
-        if kind is None or len(parts) != len(("expires", "added", "source", "by", "reason")):
+        kind, read = _KINDS.get(field[:1]), _STORED.fullmatch(value)
+        if kind is None or read is None or not _PATTERN.fullmatch(field[1:]):
             return None
-        expires, added, source, by, reason = parts
-        if not added.isdecimal() or not (expires == "" or expires.isdecimal()):
-            return None
-        until = int(expires) if expires else None
-        return cls(field[1:], cast("ListKind", kind), reason, source, by, int(added), until)
+        expires, added, source, by, reason = read.groups()
+        until = _time(expires) if expires else None
+        return cls(field[1:], cast("ListKind", kind), reason, source, by, _time(added), until)
 
     @property
     def field(self) -> str:
@@ -145,6 +146,11 @@ def _unformulated(text: str) -> str:
 
 def _formulated(text: str) -> str:
     return text[1:] if text[:1] == "'" and text[1:].startswith(_FORMULA) else text
+
+
+def _time(stored: str) -> int:
+    """A stored time; one beyond every calendar never comes, and can be shown all the same."""
+    return min(int(stored[: len(str(_LATEST)) + 1]), _LATEST)
 
 
 def _cells(text: str) -> list[str]:

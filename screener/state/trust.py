@@ -31,7 +31,9 @@ Z: Final = 1.96
 LONG_TALK: Final = 1.0
 PASSED: Final = 0.1
 PASSED_UP_TO: Final = 0.4
-"""Passing the challenge alone never makes anybody known (`KNOWN_CALLER` asks for 0.5)."""
+"""Passing the challenge alone never makes anybody known (`KNOWN_CALLER` asks for 0.45)."""
+FAILED: Final = "failed"
+CHALLENGES: Final = frozenset(("passed", FAILED))
 KEPT: Final = 0.5
 DELETED: Final = 0.5
 
@@ -40,7 +42,7 @@ DELETED: Final = 0.5
 class Lesson:
     """What one event teaches: weights of labels, seconds of talk, and whether we dialled him.
 
-    `good` lifts the sum of good labels to `up_to` at most.
+    `good` lifts the sum of good labels to `up_to` at most. `challenge` is "passed" or "failed".
     """
 
     good: float = 0.0
@@ -48,6 +50,12 @@ class Lesson:
     bad: float = 0.0
     talk_s: int = 0
     dialled: bool = False
+    challenge: str = ""
+
+
+def of_challenge(result: str) -> Lesson | None:
+    """What the caller made of the challenge, "passed" or "failed", as the dialplan says it; or nothing."""
+    return Lesson(challenge=result) if result in CHALLENGES else None
 
 
 def of_call(*, answered: bool, talk_s: int, passed: bool, long_call_s: int) -> Lesson | None:

@@ -55,8 +55,10 @@ class Listing:
 
 def fields_of(key: str) -> tuple[str, ...]:
     """Every field of a feed that could match a caller, the longest first: 13 at most."""
-    if not key.startswith("+") or len(key) > LONGEST_KEY:
+    if not key or len(key) > LONGEST_KEY:
         return ()
+    if not key.startswith("+"):  # digits that no plan has a full form for
+        return (key,) if len(key) > SHORTEST_FIELD + 1 else ()
     return (key, *(key[:length] + "*" for length in range(len(key), SHORTEST_FIELD - 1, -1)))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from tests.pbx import sound
+from tests.pbx.house import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine
@@ -86,6 +87,11 @@ class Line:
         after = len(self.dialog.rtp.heard)
         heard = self.dialog.hear(sound.keys(), PROMPT_S, after)
         return str(await self._step("listening", heard, PROMPT_S))
+
+    async def obeys(self) -> None:
+        """Press each of the keys that the voice names."""
+        for _ in range(KEYS):
+            self.presses(await self.is_told_a_key())
 
     def presses(self, key: str) -> None:
         """Press a key."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from screener import config
 from tests.demo.line import End
 from tests.pbx import sound
+from tests.pbx.house import KEYS
 
 if TYPE_CHECKING:
     from tests.demo.scene import Play, Scene
@@ -24,6 +25,7 @@ BLOCKED = "+8613700137000"
 SWEEPER = "+862155500100"
 COLLECTOR = "+8617712345678"
 IMPOSSIBLE = "+99912345"
+ODD = "+99954321"
 HOSTILE = "Bob,Channel: PJSIP/evil"
 
 PITCH = "Your car warranty ends today. Press one now."
@@ -66,9 +68,9 @@ async def sweep(scene: Scene) -> None:
 
 
 async def person(scene: Scene) -> None:
-    """A person who withholds his number presses the key he is told, and rings."""
+    """A person who withholds his number presses the keys he is told, and rings."""
     async with scene.withheld(to="103", should=End.PASSED) as call:
-        call.presses(await call.is_told_a_key())
+        await call.obeys()
         await call.converses()
 
 
@@ -80,9 +82,9 @@ async def blocked(scene: Scene) -> None:
 
 
 async def impossible_number(scene: Scene) -> None:
-    """A caller ID that cannot exist: challenged, guesses the key twice, is recorded."""
+    """A caller ID that cannot exist: challenged, guesses the keys twice, is recorded."""
     async with scene.call(IMPOSSIBLE, to="105", should=End.FAILED) as call:
-        for _ in range(2):
+        for _ in range(2 * KEYS):
             told = await call.is_told_a_key()
             call.presses(str((int(told) + 1) % 10))
         await call.leaves(offer())
@@ -95,6 +97,15 @@ async def collector(scene: Scene) -> None:
     async with scene.call(COLLECTOR, to="106", should=should) as call:
         await call.says(collection())
         await call.leaves(collection())
+
+
+async def comes_back(scene: Scene) -> None:
+    """A person with an odd number presses the keys, and is not asked at the next call."""
+    async with scene.call(ODD, to="108", should=End.PASSED) as call:
+        await call.obeys()
+        await call.converses()
+    async with scene.call(ODD, to="109", should=End.ANSWERED) as call:
+        await call.converses()
 
 
 async def robot(scene: Scene) -> None:
@@ -143,13 +154,13 @@ async def _lists_are_gone_and_back(scene: Scene) -> None:
 
 async def _numbers_are_still_judged(scene: Scene) -> None:
     async with scene.call(IMPOSSIBLE, to="402", should=End.PASSED) as call:
-        call.presses(await call.is_told_a_key())
+        await call.obeys()
         await call.converses()
     call.check(call.question.get("missing"), "it was judged with Valkey, which should have been dead")
 
 
 ACTS: tuple[tuple[Play, ...], ...] = (
-    (friend, hostile_name, person, sweep, blocked, impossible_number, collector, robot),
+    (friend, hostile_name, person, comes_back, sweep, blocked, impossible_number, collector, robot),
     (screener_killed,),
     (valkey_killed,),
 )

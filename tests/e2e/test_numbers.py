@@ -17,6 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FORGED = b"<sip:0118617712345678;verstat=TN-Validation-Failed@127.0.0.1;user=phone>"
 VOUCHED = b"P-Asserted-Identity: <sip:+12125550100;verstat=TN-Validation-Passed-B@h;user=phone>"
+LONG_NAME = b'"<sip:+12125550107;verstat=TN-Validation-Passed@h>, (' + b"y" * 150 + b'" '
 CALLS = [
     # From, further headers, facts, symbols of the identity group
     (
@@ -43,6 +44,17 @@ CALLS = [
             "stir.attestation": "B",
         },
         {"ASSERTED_DIFFERS"},
+    ),
+    (
+        # A name of 200 bytes, an address within, is left out, not the address and what the carrier says.
+        LONG_NAME + b"<sip:0118617712345679;verstat=TN-Validation-Failed@127.0.0.1>",
+        b"P-Asserted-Identity: " + LONG_NAME + b"<sip:+12125550107@h>",
+        {
+            "caller.e164": "+12125550107",
+            "caller.asserted_differs": True,
+            "stir.verified": "failed",
+        },
+        {"ASSERTED_DIFFERS", "STIR_FAILED"},
     ),
     (
         b"<sip:2125550123@127.0.0.1>",

@@ -60,7 +60,7 @@ async def dials(house: House, number: str) -> Dialog:
 async def test_friend__with_a_prefix_that_is_challenged__is_challenged_once_and_rings_the_next_time() -> None:
     async with House.open(PREFIX_RULE, trust=TRUST, log=TALKATIVE) as house:
         first = await house.call(COLLECTOR)
-        first.press(await house.hears_key(first))
+        await house.obeys(first)
         await house.answered(within=10)
         await first.say(sound.tone(2.5))
         first.hangup()
@@ -96,6 +96,17 @@ async def test_number_that_we_dialled__with_a_prefix_that_is_challenged__rings_w
         assert (await house.service.command("trust", "forget", COLLECTOR))[0] == 1
         code, shown = await house.service.command("explain", COLLECTOR)
         assert "DIALLED_BY_US" not in shown
+
+
+async def test_emergency_number__that_we_dialled__calls_back_withheld_and_rings() -> None:
+    async with House.open(log=TALKATIVE, pbx={"extra": OUTSIDE}) as house:
+        (await dials(house, "120")).hangup()
+        await house.service.logged("learned", caller="120")
+        back = await house.withheld()
+        await house.answered()
+        back.hangup()
+        record = await house.ended()
+        assert {"WITHHELD", "EXPECTING_CODE"} <= {hit["symbol"] for hit in record.setup["hits"]}
 
 
 async def test_outgoing_call__screener_away__waits_for_nothing_and_is_told_once() -> None:

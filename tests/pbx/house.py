@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 FRIEND = "+8613912345678"
 STRANGER = "+8613800138000"
 COLLECTOR = "+8617712345678"
+KEYS = 2
+"""How many keys the challenge asks for: the dialplan's SCREENER_DIGITS as shipped."""
 RING_S = 3.0
 """The longest that a caller may take to reach a telephone in a test; an unscreened call takes 10 ms."""
 
@@ -106,6 +108,13 @@ class House:
     async def hears_key(self, call: Dialog, within: float = 20, *, after: int = 0) -> str:
         """Wait until the caller hears which key to press."""
         return await call.hear(sound.keys(), within, after=after)
+
+    async def obeys(self, call: Dialog, *, keys: int = KEYS, thinks_s: float = 0, instead: str = "") -> None:
+        """Press each key that the voice names, `thinks_s` after hearing it; or `instead` of it."""
+        for _ in range(keys):
+            key = await self.hears_key(call, after=len(call.rtp.heard))
+            await asyncio.sleep(thinks_s)
+            call.press(instead or key)
 
     async def ended(self, within: float = 15, **call: Any) -> CallRecord:
         """Wait until the ledger knows how a call ended; `call` selects by fields such as number=…."""

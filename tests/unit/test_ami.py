@@ -105,7 +105,7 @@ async def test_decide__in_time__sets_the_verdict_and_wakes_the_wait_in_one_write
     async with connected() as (peer, one):
         assert await one.ami.decide(question(peer), VOICEMAIL) == "sent"
         [verdict], [wake] = peer.sent("Setvar"), peer.sent("PlayDTMF")
-        assert (verdict["Variable"], verdict["Value"]) == ("SCREENER_VERDICT_setup", "voicemail:8.5")
+        assert (verdict["Variable"], verdict["Value"]) == ("SCREENER_VERDICT_setup", "voicemail:8.5:")
         assert (wake["Digit"], wake["Receive"], wake["Duration"]) == ("D", "true", "1")
         assert verdict["Channel"] == wake["Channel"] == "PJSIP/trunk-00000001"
         names = [one["Action"] for one in peer.line.actions if "Channel" in one]
@@ -483,7 +483,7 @@ async def test_run__connection_drops_with_an_action_in_flight__is_never_sent_aga
         peer.line.send(message(Event="FullyBooted", Status="Fully Booted"))
         await one.ready()
         await one.ami.act("Setvar", Variable="x", Value="fence")
-        assert [(sent["Value"]) for sent in peer.sent("Setvar")] == ["voicemail:8.5", "fence"]
+        assert [(sent["Value"]) for sent in peer.sent("Setvar")] == ["voicemail:8.5:", "fence"]
         assert len(peer.sent("PlayDTMF")) <= 1
 
 

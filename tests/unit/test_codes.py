@@ -13,8 +13,9 @@ from screener.ami import Account, Ami
 from screener.codes import AT_ONCE, Codes
 from screener.facts import Place
 from screener.ledger import Ledger, Row
-from screener.state import Lists
+from screener.state import Learning, Lists, State
 from tests.ami_peer import WITHIN_S, Peer, becomes_true
+from tests.valkey import connected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -78,15 +79,17 @@ async def house(path: Path, store_url: str, *rows: Row) -> AsyncIterator[Telepho
         await ledger.flush()
     async with Peer.open() as peer:
         ami = Ami(Account("127.0.0.1", peer.port, "screener", "secret"))
+        learning = Learning(store_url, 90)
         lists = Lists(store_url, "CN", ["+861062345678"], durable=False)
         running = asyncio.create_task(ami.run(lambda _: None))
         try:
             await asyncio.wait_for(ami.ready.wait(), WITHIN_S)
-            yield Telephone(peer, Codes(ami, lists, path, PLACE, clock=lambda: NOW), lists)
+            yield Telephone(peer, Codes(ami, lists, learning, path, PLACE, clock=lambda: NOW), lists)
         finally:
             running.cancel()
             await asyncio.wait({running})
             await lists.close()
+            await learning.close()
 
 
 def call(number: str, ago_min: float, disposition: str, *, peer: str = "", **other: Any) -> list[Row]:
@@ -220,6 +223,28 @@ async def test_codes__a_flood__no_more_than_a_few_are_followed_and_the_next_one_
         await becomes_true(lambda: not telephone.codes._tasks)
         assert await telephone.asks("last") == f"caller:{ANNA}"
         assert len(telephone.answers) == AT_ONCE + 1
+
+
+async def test_expect__from_our_telephone__opens_ten_minutes_for_all_that_ends_by_itself(
+    tmp_path: Path, store_url: str
+) -> None:
+    async with house(tmp_path / "l.db", store_url, *call(ANNA, 5, "recorded")) as telephone:
+        state = State(store_url)
+        assert await telephone.asks("expect", phone=TRUNK, which="") == "unchanged"
+        assert (await state.observe("", "", "1", count=False)).facts["house.expecting_code"] is False
+        assert await telephone.asks("expect", which="") == "expecting"
+        for caller in ("", ANNA):
+            facts = (await state.observe(caller, "", "1", count=False)).facts
+            assert facts["house.expecting_code"] is True
+        async with connected(store_url) as client:
+            (key,) = await client.keys("*expecting*")
+            assert 590 < await client.ttl(key) <= 600
+        await state.close()
+
+
+async def test_expect__store_away__is_told(tmp_path: Path) -> None:
+    async with house(tmp_path / "l.db", f"unix://{tmp_path}/nowhere", *call(ANNA, 5, "x")) as telephone:
+        assert await telephone.asks("expect", which="") == "failed"
 
 
 async def test_do__store_away__is_told(tmp_path: Path) -> None:

@@ -406,7 +406,7 @@ def test_config__rule_file_with_syntax_error__no_complaints_about_symbols_that_i
     assert problem.startswith("site/rules/lists.yaml:2:1: yaml: ")
 
 
-NAMED = {"rules", "feeds", "profiles", "examples"}
+NAMED = {"rules", "feeds", "profiles", "examples", "patterns", "currencies"}
 """Below these are names, not keys."""
 
 
@@ -422,7 +422,7 @@ def keys_of_shipped_files() -> dict[tuple[str, str], list[tuple[int, int, str]]]
         top = yaml.compose(path.read_text(), Loader=yaml.CBaseLoader)
         assert top
         numbers: Counter[str] = Counter()
-        named = {"examples"} if "variants" not in name else NAMED
+        named = {"examples", "patterns"} if "variants" not in name else NAMED
         todo = [(top, "", "")]
         while todo:
             node, below, of = todo.pop()

@@ -61,6 +61,10 @@ ROWS: list[tuple[str, dict[str, str], FactValue | None]] = [
     ("caller.city", {"number": "12712345678"}, ABSENT),
     ("caller.national", {"number": "+4930123456"}, "30123456"),
     ("caller.national", {"number": "95588"}, ABSENT),
+    ("caller.short_code", {"number": "95588"}, "95588"),
+    ("caller.short_code", {"number": "+8695588"}, ABSENT),
+    ("caller.short_code", BERLIN | {"number": "95588"}, ABSENT),
+    ("caller.short_code", {}, ABSENT),
     ("caller.block", {}, "+861771234"),
     ("caller.block", {"number": "95588"}, ABSENT),
     ("caller.is_neighbour", {}, False),
@@ -166,6 +170,11 @@ OBSERVED: dict[str, FactValue] = {
     "feed.names": "phoneblock",
     "feed.weight": 0.5,
     "feed.max_votes": 12,
+    "campaign.id": "7",
+    "campaign.calls": 9,
+    "campaign.callers": 3,
+    "campaign.name": "warranty",
+    "campaign.verdict": "robocall",
     "caller.calls_1m": 1,
     "caller.calls_1h": 2,
     "caller.calls_1d": 3,
@@ -188,6 +197,10 @@ OBSERVED: dict[str, FactValue] = {
     "caller.good_calls": 1.5,
     "caller.bad_calls": 0.5,
     "caller.trust": 0.25,
+    "caller.challenge_passed_days": 7.5,
+    "caller.challenges_failed_1d": 2,
+    "trunk.challenges_failed_1h": 3,
+    "house.expecting_code": True,
 }
 
 

@@ -334,8 +334,25 @@ async def test_all__foreign_rubbish_in_the_store__is_passed_over(lists: Lists, s
     await lists.add(Row("+86177*"))
     async with connected(store_url) as client:
         await client.hset("{screener}:lists", mapping={"b+86178*": "rubbish", "": "", "z1": "\t1\t\t\t"})
+        for pattern in ("", "+", "*", "+86*>lengths*", "+86\n", "+8617712345678&", "1" * 33):
+            await client.hset("{screener}:lists", f"b{pattern}", "\t1\t\t\t")
     assert [entry.pattern async for entry in lists.all()] == ["+86177*"]
     assert await lists.find("17812345678") == ()
+
+
+@pytest.mark.parametrize("digits", [12, 30, 5000])
+async def test_all__a_time_beyond_all_calendars__is_one_that_never_comes(
+    lists: Lists, store_url: str, digits: int
+) -> None:
+    never = "9" * digits
+    async with connected(store_url) as client:
+        await client.hset("{screener}:lists", "b+86177*", f"{never}\t{never}\ts\tb\tr")
+    (entry,) = [entry async for entry in lists.all()]
+    assert (entry.reason, entry.valid_at(NOW)) == ("r", True)
+    assert (await lists.find("17712345678")) == (entry,)
+    header, line = [line async for line in lists.export()]
+    assert "9999-12-31" in line
+    assert (await lists.load([header, line])).added == 1
 
 
 async def test_add__durable__waits_for_the_disk(store_url: str) -> None:

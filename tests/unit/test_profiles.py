@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import ValidationError
 
 from screener.config import Config, load
 from screener.errors import ConfigError
@@ -40,6 +41,25 @@ def moment(day: str, clock: str, date: str = "2026-10-05") -> Facts:
     days = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
     weekday = 1 + days.index(day)
     return {"call.local_weekday": weekday, "call.local_minute": hour * 60 + minute, "call.local_date": date}
+
+
+# ---------------------------------------------------------------- the language of the prompts
+
+
+def test_language__of_a_profile__is_in_its_verdicts_and_in_the_hash_and_in_no_other() -> None:
+    silent, speaking = policy(a={"did": ["1"]}), policy(a={"did": ["1"], "language": "zh"})
+    assert silent.hash != speaking.hash
+    verdict = speaking.judge({"called.did": "1"})
+    assert (verdict.language, verdict.as_dict()["language"]) == ("zh", "zh")
+    for other in (speaking.judge({"called.did": "2"}), silent.judge({"called.did": "1"})):
+        assert other.language == ""
+        assert "language" not in other.as_dict(), "rows of before stay byte for byte the same"
+
+
+@pytest.mark.parametrize("language", ["", "ZH", "zh_CN", "z:x", "../en", "mandarin"])
+def test_language__that_is_none__is_refused(language: str) -> None:
+    with pytest.raises(ValidationError, match="language of the prompts"):
+        policy(a={"did": ["1"], "language": language})
 
 
 # ---------------------------------------------------------------- conditions

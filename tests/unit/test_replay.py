@@ -119,7 +119,7 @@ def test_replay__calls_teach_trust__from_their_end_on(run: Command, site: Path, 
     minute, day = timedelta(minutes=1), timedelta(days=1)
     calls = [
         (MONDAY, friend, 600), (MONDAY + 5 * minute, friend, 0), (MONDAY + 11 * minute, friend, 0),
-        (MONDAY + 40 * day, friend, 0), (MONDAY + 100 * day, friend, 0),
+        (MONDAY + 40 * day, friend, 0), (MONDAY + 110 * day, friend, 0),
         (MONDAY, silent, 30), (MONDAY + day, silent, 0),
         (MONDAY, clinic, 0), (MONDAY + 2 * day, clinic, 0), (MONDAY + 15 * day, clinic, 0),
     ]  # fmt: skip
@@ -144,9 +144,9 @@ def test_replay__a_ledger__knows_whom_we_dialled_and_who_passed(site: Path, tmp_
         writer.append(Row("9.8", "dialled", at, {"number": 7, "channel": None, "talk_s": "x"}))
     call, dialled, odd = LedgerFile(path).calls(None)
     assert isinstance(call, PastCall)
-    assert (call.answered, call.talk_s, call.passed) == (True, 90, True)
-    assert dialled == PastDial("02161230000", "PJSIP/201", at, answered=True, talk_s=70)
-    assert odd == PastDial("", "", at, answered=False, talk_s=0)
+    assert (call.answered, call.talk_s, call.challenge) == (True, 90, "passed")
+    assert dialled == PastDial("02161230000", at, answered=True, talk_s=70)
+    assert odd == PastDial("", at, answered=False, talk_s=0)
     assert [one.call_id for one in ledger.calls(path)] == ["0.1"], "a call of ours is no call from outside"
 
 
@@ -295,6 +295,38 @@ def test_replay__a_hostile_caller__prints_nothing_that_a_terminal_obeys(run: Com
     assert ended.code == 0
     assert (ended.out + ended.err).replace("\n", "").isprintable()
     assert (tmp_path / "out").read_text().replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("clid", "name"),
+    [
+        ('"Bob" <139>', "Bob"),
+        ("  Bob  <139> ", "Bob"),
+        ('" a <b> " <139>', " a <b> "),
+        ('"" <139>', ""),
+        ("139", ""),
+        ("x" + " " * 15_000 + "x", ""),
+        ('"' + "x" * 15_000 + '" <139>', "x" * 15_000),
+    ],
+)
+def test_cdr__any_clid__gives_its_name_at_once(tmp_path: Path, clid: str, name: str) -> None:
+    row = cdr.record(MONDAY)
+    row[4] = clid
+    source = CdrFile(tmp_path / "Master.csv", House(ZONE))
+    source.read(io.BytesIO(cdr.line(row).encode()), lambda *_: None)
+    (past,) = source.calls(None)
+    assert isinstance(past, PastCall)
+    assert past.call.name == name
+
+
+def test_replay__json_where_nothing_can_be_written__is_told_and_is_no_difference(
+    run: Command, tmp_path: Path
+) -> None:
+    master = cdr.write(tmp_path / "Master.csv", [cdr.record(MONDAY)])
+    ended = run(master, "--json", tmp_path / "nowhere/out")
+    assert ended.code == 2
+    assert "--json" in ended.err
+    assert "cannot be written" in ended.err
 
 
 def test_replay__lists_of_today__count_unless_told_otherwise(

@@ -8,7 +8,7 @@ import pytest
 
 from screener.call import Stage
 from screener.config import load
-from screener.facts import CATALOGUE, NO_DEALINGS, FactValue
+from screener.facts import CATALOGUE, NO_CHALLENGES, NO_DEALINGS, QUIET, FactValue
 from screener.verdict import Action
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ ORDINARY: Facts = {
     "feed.count": 0,
     "feed.weight": 0.0,
     "feed.max_votes": 0,
+    "campaign.calls": 0,
+    "campaign.callers": 0,
     "caller.calls_1m": 1,
     "caller.calls_1h": 1,
     "caller.calls_1d": 1,
@@ -54,6 +56,8 @@ ORDINARY: Facts = {
     "caller.abandon_ratio": 0.0,
     "trunk.rate_ratio": 1.0,
     **NO_DEALINGS,
+    **NO_CHALLENGES,
+    **QUIET,
 }
 STATE = frozenset(fact.name for fact in CATALOGUE if fact.source == "state")
 KNOWN: Facts = {"caller.good_calls": 1.0, "caller.talk_s_total": 70, "caller.trust": 0.2}
@@ -137,7 +141,7 @@ def shipped() -> Policy:
         ("listed by many feeds", {"feed.count": 9, "feed.weight": 9.0}, Action.CHALLENGE),
         ("… but a friend", {"feed.count": 9, "feed.weight": 9.0, "list.allow": True}, Action.ALLOW),
         ("a friend who withholds his number", {**WITHHELD, **KNOWN}, Action.ALLOW),
-        ("… half forgotten", {**WITHHELD, **KNOWN, "caller.good_calls": 0.49}, Action.CHALLENGE),
+        ("… half forgotten", {**WITHHELD, **KNOWN, "caller.good_calls": 0.44}, Action.CHALLENGE),
         ("… whose messages we delete", {**WITHHELD, **KNOWN, "caller.bad_calls": 1.0}, Action.CHALLENGE),
         ("returns our call, withheld", {**WITHHELD, **DIALLED}, Action.ALLOW),
         ("… a fortnight later", {**WITHHELD, "caller.dialled_by_us_days": 14.0}, Action.CHALLENGE),
@@ -199,6 +203,11 @@ def test_shipped_rules__unknown_caller__skips_no_rule_of_trust(shipped: Policy) 
     skipped = {skip.symbol for skip in shipped.judge(ORDINARY).skipped}
     assert not skipped & TRUST_RULES
     assert set(shipped.rules) >= TRUST_RULES
+
+
+def test_shipped_rules__sweep_while_a_code_is_expected__is_challenged_still(shipped: Policy) -> None:
+    verdict = shipped.judge(ORDINARY | swept(6, 0.0) | {"house.expecting_code": True})
+    assert (verdict.action, verdict.score) == (Action.CHALLENGE, 4)
 
 
 def test_shipped_rules__sweep__first_four_ring_and_the_rest_is_recorded(shipped: Policy) -> None:

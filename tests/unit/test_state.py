@@ -12,8 +12,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from screener.errors import ConfigError, StateUnavailable
-from screener.facts import UNLISTED
-from screener.state import EmbeddedServer, Fact, Lists, Observed, Row, State
+from screener.facts import QUIET, UNLISTED
+from screener.state import EmbeddedServer, Fact, Learning, Lesson, Lists, Observed, Row, State
+from screener.state.weighing import Terms
 from tests.valkey import connected
 
 if TYPE_CHECKING:
@@ -59,13 +60,13 @@ async def lists(store_url: str) -> AsyncIterator[Lists]:
 
 async def test_observe__first_call__is_new(state: State) -> None:
     observed = await state.observe(CALLER, "+861012345678", "1.1", at=NOON)
-    assert observed == Observed({**UNLISTED, **FIRST})
+    assert observed == Observed({**UNLISTED, **QUIET, **FIRST})
 
 
 async def test_observe__server_clock__gives_facts_of_these_types(state: State) -> None:
     observed = await state.observe(CALLER, "100", "1.1")
     types = {name: type(value) for name, value in observed.facts.items()}
-    assert types == {name: type(value) for name, value in {**UNLISTED, **FIRST}.items()}
+    assert types == {name: type(value) for name, value in {**UNLISTED, **QUIET, **FIRST}.items()}
     assert 0 <= float(observed.facts["caller.first_seen_days"]) < 2 / 86400
 
 
@@ -133,9 +134,19 @@ async def test_observe__many_dids__are_counted_within_the_hour_up_to_the_cap(
 
 
 async def test_observe__no_number__has_lists_but_no_counters(state: State, store_url: str) -> None:
-    assert await state.observe(None, "100", "1.1") == Observed(UNLISTED)
+    assert await state.observe(None, "100", "1.1") == Observed({**UNLISTED, **QUIET})
     async with connected(store_url) as client:
         assert await client.dbsize() == 0
+
+
+async def test_observe__no_number_and_no_store__still_knows_that_nobody_is_listed(
+    state_directory: Path,
+) -> None:
+    state = State(f"unix://{state_directory}/nobody.sock")
+    observed = await state.observe("", "100", "1.1", trunk="PJSIP/trunk")
+    assert observed.facts == UNLISTED
+    assert observed.missing
+    await state.close()
 
 
 @pytest.mark.parametrize("caller", ["+86 177", "17712*", "*", "+", "a+86", "1\n2", "١٢٣", "1" * 33])
@@ -251,6 +262,23 @@ async def test_observe__memory_full__still_knows_the_lists(state_directory: Path
         await only_lists(server.url, "OOM")
 
 
+@pytest.mark.parametrize("key", ["caller:", "dids:", "trust:", "feed:ours", "spoke:"])
+async def test_observe__another_program_spoilt_a_key__the_lists_hold(
+    state: State, lists: Lists, store_url: str, key: str
+) -> None:
+    await lists.add(Row(CALLER, "block", reason="nuisance"))
+    state.feeds = [Terms("ours", 1.0, 90.0, 1)]
+    async with connected(store_url) as client:
+        await client.rpush(f"{{screener}}:{key}{CALLER if key.endswith(':') else ''}", "x")
+    observed = await state.observe(CALLER, "100", "1")
+    assert observed.facts["list.block"] is True
+    assert (observed.missing is None) is (key != "dids:")
+    learning = Learning(store_url, 90)
+    await learning.learn(CALLER, "1", Lesson(good=1.0))
+    await learning.close()
+    assert learning.lost == 0
+
+
 async def test_observe__read_only_replica__still_knows_the_lists(state_directory: Path) -> None:
     async with EmbeddedServer(state_directory) as server, connected(server.url) as client:
         await listed(server.url)
@@ -272,7 +300,7 @@ async def only_lists(url: str, word: str) -> None:
             observed = await state.observe(CALLER, "100", call_id)
             assert observed.missing
             assert word in observed.missing
-            assert observed.facts == {**UNLISTED, **known}
+            assert observed.facts == {**UNLISTED, **QUIET, **known}
     assert [line["log_level"] for line in logs] == ["warning"]
     await state.close()
 

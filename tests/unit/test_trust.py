@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from screener.facts import NEVER_DAYS, NO_DEALINGS
+from screener.facts import NEVER_DAYS, NO_CHALLENGES, NO_DEALINGS
 from screener.state import EmbeddedServer, Learning, Lesson, Rehearsal, State, Taught, trust
 from screener.state.learning import LEARN, MESSAGES_MAX, Message, teaching
 from screener.state.rehearsal import Question
@@ -18,10 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from tests.commandline import Command
+
 CALLER = "+8613912345678"
 KEY = "{screener}:trust:" + CALLER
 NOON = 1_760_011_200.0
 HALF_LIFE = 90
+TRUNK = "PJSIP/trunk"
 LONG = Lesson(good=1.0, talk_s=120)
 
 
@@ -173,6 +178,80 @@ async def test_learn__store_away_or_full__is_lost_counted_and_told_once(state_di
     await learning.close()
 
 
+async def challenged(url: str, at: float, caller: str = CALLER, trunk: str = TRUNK) -> dict[str, Any]:
+    """The facts about challenges as a call at this moment would see them."""
+    state = State(url)
+    facts = (await state.observe(caller, "100", "look", trunk=trunk, count=False, at=at)).facts
+    await state.close()
+    return {name: facts[name] for name in (*NO_CHALLENGES, "trunk.challenges_failed_1h")}
+
+
+async def reacts(url: str, result: str, at: float, caller: str = CALLER, trunk: str = TRUNK) -> None:
+    """Somebody passes or fails a challenge."""
+    lesson = trust.of_challenge(result)
+    assert lesson
+    async with connected(url) as client:
+        keys, arguments = teaching(caller, "", lesson, HALF_LIFE, at, trunk=trunk)
+        await client.register_script(LEARN)(keys, arguments)
+
+
+async def test_challenge__passed__is_told_in_days_and_wipes_out_what_failed_before(store_url: str) -> None:
+    await reacts(store_url, "failed", NOON - 60)
+    await reacts(store_url, "passed", NOON)
+    found = await challenged(store_url, NOON + 7 * DAY_S)
+    assert found == {**NO_CHALLENGES, "caller.challenge_passed_days": 7.0, "trunk.challenges_failed_1h": 0}
+    assert (await challenged(store_url, NOON))["caller.challenges_failed_1d"] == 0
+    async with connected(store_url) as client:
+        (key,) = await client.keys("*")
+        assert str(key) == "{screener}:challenges:" + CALLER, "no trust is kept of it"
+        assert await client.strlen(key) == 12
+        assert 89 * DAY_S < await client.ttl(key) <= 90 * DAY_S
+
+
+@pytest.mark.parametrize(("after_s", "failed"), [(0, 2), (3600, 2), (DAY_S + 3600, 1), (3 * DAY_S, 0)])
+async def test_challenge__failed_twice__counts_for_a_day(store_url: str, after_s: float, failed: int) -> None:
+    day = NOON // DAY_S * DAY_S
+    for at in (day + 10 * 3600, day + 12 * 3600):
+        await reacts(store_url, "failed", at)
+    found = await challenged(store_url, day + 12 * 3600 + after_s)
+    assert found["caller.challenges_failed_1d"] == failed
+    assert found["caller.challenge_passed_days"] == NEVER_DAYS
+
+
+async def test_challenge__callers_without_a_number__are_counted_by_trunk_and_earn_no_pass(
+    learning: Learning, store_url: str
+) -> None:
+    for call_id in ("1", "1", "2", "3"):
+        await learning.learn("", f"challenge-{call_id}", trust.of_challenge("failed"), TRUNK)
+    await learning.learn("", "challenge-4", trust.of_challenge("passed"), TRUNK)
+    await learning.learn("", "challenge-5", trust.of_challenge(""), TRUNK)
+    now = time.time()
+    assert (await challenged(store_url, now, ""))["trunk.challenges_failed_1h"] == 3
+    assert (await challenged(store_url, now))["trunk.challenges_failed_1h"] == 3, "on the trunk of all"
+    assert (await challenged(store_url, now, "", "PJSIP/other"))["trunk.challenges_failed_1h"] == 0
+    assert (await challenged(store_url, now + 7200, ""))["trunk.challenges_failed_1h"] == 0
+    assert (await challenged(store_url, now, ""))["caller.challenge_passed_days"] == NEVER_DAYS
+
+
+@pytest.mark.parametrize("foreign", [b"", b"x" * 11, b"\xff" * 12])
+async def test_challenge__nonsense_in_the_record__opens_nothing(store_url: str, foreign: bytes) -> None:
+    async with connected(store_url) as client:
+        await client.set("{screener}:challenges:" + CALLER, foreign)
+    found = await challenged(store_url, NOON)
+    assert (found["caller.challenge_passed_days"], found["caller.challenges_failed_1d"]) == (NEVER_DAYS, 0)
+    await reacts(store_url, "failed", NOON)
+    assert (await challenged(store_url, NOON))["caller.challenges_failed_1d"] == 1
+
+
+def test_commands__store_out_of_reach__print_nothing_but_json(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "screener.yaml").write_text("redis: {url: 'redis://127.0.0.1:1/0'}\n")
+    ended = command("trust", "show", CALLER, "--json", "--config", tmp_path)
+    assert (ended.code, ended.out) == (5, "")
+    assert "127.0.0.1:1" in ended.err
+    ended = command("explain", CALLER, "--json", "--config", tmp_path)
+    assert "127.0.0.1:1" in json.loads(ended.out)["missing"]
+
+
 async def test_forget__a_number__leaves_nothing_of_it(learning: Learning, store_url: str) -> None:
     await taught(store_url, (LONG, NOON))
     assert [await learning.forget(CALLER), await learning.forget(CALLER)] == [True, False]
@@ -197,8 +276,15 @@ async def test_messages__too_many_or_foreign__are_left_out(learning: Learning, s
     await learning.remember(message)
     async with connected(store_url) as client:
         (key,) = await client.keys("*voicemail*")
-        await client.hset(key, mapping={"2": "no json", "3": '{"x": 1}'})
+        await client.hset(key, mapping={"2": "no json", "3": '{"x": 1}', "4": "[" * 100_000})
+        body = {"caller": CALLER, "mailbox": "default/100", "identity": "1-0", "at": NOON}
+        odd: list[tuple[str, object]] = [("caller", 5), ("caller", "\n"), ("mailbox", []), ("identity", {})]
+        odd += [("at", "soon"), ("at", None)]
+        odd += [("mailbox", path) for path in ("/etc", "../..", "a/..", "./b", "a/b/c", "a/\0", "a", "")]
+        for number, (name, value) in enumerate(odd, start=10):
+            await client.hset(key, str(number), json.dumps(body | {name: value}))
         assert await learning.messages() == [message]
+        assert await client.hlen(key) == 1
         await client.hset(key, mapping={str(n): "no json" for n in range(MESSAGES_MAX)})
     await learning.remember(Message("9.9", CALLER, "default/100", "2-0", NOON))
     assert learning.lost == 1

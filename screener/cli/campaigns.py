@@ -1,0 +1,103 @@
+"""Commands about campaigns: recordings that were heard from several numbers."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from screener import app
+from screener.cli.common import Site, load, show, show_table
+from screener.state import Campaigns, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+cli = typer.Typer(help="Recordings that were heard from several numbers, and what they are.")
+
+T = TypeVar("T")
+Id = Annotated[int, typer.Argument(help="The campaign's number, as the list shows it.", min=1)]
+Every = Annotated[bool, typer.Option("--all", help="Also what only one number has spoken so far.")]
+
+
+@cli.callback(invoke_without_command=True)
+def show_all(context: typer.Context, every: Every = False, site: Site = None) -> None:
+    """Show the campaigns, the one heard last first."""
+    if context.invoked_subcommand:
+        return
+    found = [one for one in _with_campaigns(site, lambda campaigns: campaigns.all()) if every or one.known]
+    show_table(
+        ("id", "calls", "numbers", "blocks", "first heard", "last heard", "verdict", "name"),
+        (
+            (
+                one.id,
+                one.calls,
+                one.callers,
+                one.blocks,
+                _minute(one.first),
+                _minute(one.last),
+                one.verdict,
+                one.name,
+            )
+            for one in sorted(found, key=lambda one: -one.last)
+        ),
+    )
+
+
+@cli.command()
+def name(
+    campaign: Id,
+    text: Annotated[str, typer.Argument(help="What to call it.")],
+    site: Site = None,
+) -> None:
+    """Name a campaign; from then on it is never forgotten."""
+    _with_campaigns(site, lambda campaigns: campaigns.name(campaign, text))
+    show(f"campaign {campaign} is called {text}")
+
+
+@cli.command()
+def harmless(campaign: Id, site: Site = None) -> None:
+    """Say that a campaign does no harm (a carrier, a school, a pharmacy): it raises no suspicion."""
+    _with_campaigns(site, lambda campaigns: campaigns.judge(campaign, "harmless"))
+    show(f"campaign {campaign} is harmless")
+
+
+@cli.command()
+def robocall(campaign: Id, site: Site = None) -> None:
+    """Say that a campaign is a robocall."""
+    _with_campaigns(site, lambda campaigns: campaigns.judge(campaign, "robocall"))
+    show(f"campaign {campaign} is a robocall")
+
+
+@cli.command()
+def forget(campaign: Id, site: Site = None) -> None:
+    """Forget a campaign, its name and who spoke it."""
+    _with_campaigns(site, lambda campaigns: campaigns.forget(campaign))
+    show(f"campaign {campaign} is forgotten")
+
+
+def _with_campaigns(site: Path | None, work: Callable[[Campaigns], Awaitable[T]]) -> T:
+    """Do the work on the campaigns of the store that the configuration names, starting it if need be."""
+    settings = load(site).settings
+
+    async def on(url: str) -> T:
+        campaigns = Campaigns(url)
+        try:
+            return await work(campaigns)
+        finally:
+            await campaigns.close()
+
+    async def somewhere() -> T:
+        if settings.redis.url:
+            return await on(settings.redis.url)
+        async with serving(app.store_directory(settings)) as url:
+            return await on(url)
+
+    return asyncio.run(somewhere())
+
+
+def _minute(unix_time: int) -> str:
+    return f"{datetime.fromtimestamp(unix_time, UTC):%Y-%m-%d %H:%M}Z"

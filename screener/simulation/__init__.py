@@ -1,0 +1,47 @@
+"""Call histories of imagined houses: the same for the same seed, and knowing nothing of our rules.
+
+`attempts` says what a call is before anybody screens it, `house` who is called and from where,
+`attackers` and `ordinary` how each class of callers behaves.
+"""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from screener.simulation.attackers import ATTACKERS
+from screener.simulation.attempts import Attempt, Dialling, Press, Reaction, as_it_rings
+from screener.simulation.house import PLANS, Campaign, build
+from screener.simulation.ordinary import ORDINARY
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import tzinfo
+
+MONDAY: Final = datetime(2026, 1, 5, tzinfo=UTC)
+KINDS: Final = (*ATTACKERS, *ORDINARY)
+"""The classes of callers, unwanted ones first."""
+
+__all__ = [
+    "ATTACKERS", "KINDS", "ORDINARY", "PLANS", "Attempt", "Dialling", "Press", "Reaction",
+    "as_it_rings", "history",
+]  # fmt: skip
+
+
+def history(
+    seed: int | str, region: str, zone: tzinfo, kinds: Collection[str] = KINDS, campaigns: int = 1
+) -> list[Attempt | Dialling]:
+    """Four weeks of one house with so many campaigns of each class, in the order of time.
+
+    `region` is one of `PLANS`. Every class has a chance of its own, so leaving one out changes no other.
+    """
+    house = build(random.Random(f"{seed} house"), region, MONDAY, zone)
+    calls: list[Attempt | Dialling] = []
+    for kind in kinds:
+        # The background is the rest of the world: there is one.
+        for name in (f"{kind} {seed}.{n}" for n in range(1 if kind == "background" else campaigns)):
+            campaign = Campaign(kind, name, random.Random(name), house, kind in ATTACKERS)
+            (ATTACKERS.get(kind) or ORDINARY[kind])(campaign)
+            calls += campaign.attempts
+    return sorted(calls, key=lambda one: one.at)

@@ -1,0 +1,1 @@
+"""Simulated callers against the rules: `scripts/evaluate`."""

@@ -1,0 +1,78 @@
+"""The challenge as the shipped dialplan plays it: who passes, and after how many seconds since the answer.
+
+The lengths of the prompts are those of the sounds that scripts/prompts made; what the dialplan asks for
+is read from screener.conf.
+"""
+
+from __future__ import annotations
+
+import re
+import wave
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from tests.pbx.asterisk import CACHE, ROOT
+
+if TYPE_CHECKING:
+    import random
+
+    from screener.simulation import Reaction
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What is played and awaited, in seconds; at each of the two tries `digits` keys, one after the other."""
+
+    press_s: float
+    digit_s: float
+    then_s: float
+    again_s: float
+    thanks_s: float
+    wait_s: float
+    digits: int
+
+    def meet(self, reaction: Reaction, chance: random.Random) -> tuple[bool, float]:
+        """Whether the caller passes, and when after the answer his telephone would ring or he is recorded."""
+        at = 0.0
+        for n, press in enumerate(reaction.tries):
+            at += (self.again_s if n else 0.0) + self.press_s
+            right = True
+            for place in range(self.digits):
+                named = str(chance.randrange(10))
+                at += (self.then_s if place else 0.0) + self.digit_s
+                if press is None or press.after_s > self.wait_s:
+                    at += self.wait_s
+                    right = False
+                    break
+                at += press.after_s
+                right = right and (press.keys is None or press.keys[place : place + 1] == named)
+            if right:
+                return True, at + self.thanks_s
+        return False, at
+
+
+@cache
+def shipped() -> Challenge:
+    """The challenge of this checkout, in English."""
+    text = (ROOT / "dialplan" / "screener.conf").read_text("utf-8")
+
+    def option(name: str, default: int) -> int:
+        found = re.search(rf"^SCREENER_{name}=(\d+)", text, re.MULTILINE)
+        return int(found[1]) if found else default
+
+    digits = [_seconds(f"digit-{n}") for n in range(10)]
+    return Challenge(
+        press_s=_seconds("press"),
+        digit_s=sum(digits) / len(digits),
+        then_s=_seconds("then"),
+        again_s=_seconds("again"),
+        thanks_s=_seconds("thanks"),
+        wait_s=option("KEY_WAIT_S", 6),
+        digits=option("DIGITS", 1),
+    )
+
+
+def _seconds(prompt: str) -> float:
+    with wave.open(str(CACHE / "sounds" / "en" / "screener" / f"{prompt}.wav"), "rb") as sound:
+        return sound.getnframes() / sound.getframerate()
