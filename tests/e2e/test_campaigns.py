@@ -37,6 +37,7 @@ async def robot_calls(house: House, number: str) -> CallRecord:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 async def test_recording__from_a_second_number__is_known_before_its_next_call_speaks() -> None:
     async with House.open() as house:
         first = campaign(await robot_calls(house, STRANGER))
@@ -54,7 +55,7 @@ async def test_recording__from_a_second_number__is_known_before_its_next_call_sp
 
         live = campaign(await robot_calls(house, "+8613800139999"))
         # Asterisk writes the file in pieces of 32 kB, which are 2.05 s.
-        assert live["recognised_s"] <= 12.3
+        assert live["recognised_s"] <= 16.4
         await house.service.logged("a known campaign speaks", campaign=1)
 
         await house.service.command("list", "remove", "block", COLLECTOR)

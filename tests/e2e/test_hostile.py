@@ -184,7 +184,7 @@ async def test_hostile__call__reaches_its_place_and_the_ledger_holds_what_was_se
     house: House, row: Row
 ) -> None:
     index, count = ROWS.index(row), len(house.service.calls())
-    how = {"number": f"+86138{index:08}", "to": f"7{index:03}"} | row.how
+    how = {"number": f"+86138{index:04}0000", "to": f"7{index:03}"} | row.how
     call = await house.caller.call(**how)
     await answered(call)
     call.hangup()

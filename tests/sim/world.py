@@ -22,7 +22,7 @@ from screener.call import Call, Stage
 from screener.replay import PastCall, PastDial, Tally, rerun
 from screener.replay.comparing import known_of
 from screener.simulation import Attempt, Dialling
-from screener.state import Rehearsal
+from screener.state import Rehearsal, manner_of
 from screener.verdict import Action
 from tests.sim import challenge
 
@@ -110,7 +110,19 @@ class World:
                 done.add(one.errand)
             talk_s = round(one.talk_s) if answered else 0
             met = ("passed" if passed else "failed") if setup is Action.CHALLENGE else ""
-            yield PastCall(_call(name, one, Stage.SETUP, one.at), answered, talk_s, challenge=met)
+            asked_s = self._met[name][1] if met else 0.0
+            held_s, over_s = _times(one, asked_s, talk_s, rings=rings)
+            manner = manner_of(
+                "answered" if answered else "", over_s, held_s, by_caller=one.caller_ends or not answered
+            )
+            yield PastCall(
+                _call(name, one, Stage.SETUP, one.at),
+                answered,
+                talk_s,
+                challenge=met,
+                over_s=over_s,
+                manner=manner,
+            )
             if setup is Action.CHALLENGE:
                 asked = _call(name, one, Stage.CHALLENGE, one.at, passed=passed)
                 yield PastCall(asked, answered, talk_s, challenge=met)
@@ -125,6 +137,13 @@ class World:
                     through_s if setup.action is Action.CHALLENGE else 0.0,
                     tuple(hit.symbol for hit in setup.hits if not hit.shadow),
                 )  # fmt: skip
+
+
+def _times(one: Attempt, asked_s: float, talk_s: float, *, rings: bool) -> tuple[float, float]:
+    """How long something of ours held the call, and how long it lasted in all (s)."""
+    if not rings:
+        return asked_s + one.stays_s, asked_s + one.stays_s
+    return asked_s + talk_s, asked_s + one.rings_s + talk_s
 
 
 def _end(name: str, actions: Actions, *, passed: bool) -> Action:
