@@ -31,7 +31,7 @@ HOSTILE = "Bob,Channel: PJSIP/evil"
 PITCH = "Your car warranty ends today. Press one now."
 OFFER = "You have won a holiday. Call us back today."
 COLLECTION = "您好，您的借款已经逾期，请尽快还款。"
-SWEEP = ("201", "202", "203", "204", "205")
+SWEEP = ("201", "202", "203", "204")
 
 
 async def prepare(stage: Stage) -> None:
