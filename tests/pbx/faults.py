@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.pbx.house import House
     from tests.pbx.service import Service
 
-LOADED_S = 2.0
+LOADED_S = 1.0
 """What a busy machine with two cores may add to any of the times below; measured: 10 to 50 ms."""
 AT_ONCE_S = LOADED_S
 """For a call that nobody is asked about. That it did not wait is told by its `Missed: away` besides."""
