@@ -55,7 +55,8 @@ async def test_recording__from_a_second_number__is_known_before_its_next_call_sp
 
         live = campaign(await robot_calls(house, "+8613800139999"))
         # Asterisk writes the file in pieces of 32 kB, which are 2.05 s.
-        assert live["recognised_s"] <= 16.4
+        # Asterisk writes the file in pieces of 32 kB, which are 2.05 s.
+        assert live["recognised_s"] <= 12.3
         await house.service.logged("a known campaign speaks", campaign=1)
 
         await house.service.command("list", "remove", "block", COLLECTOR)
