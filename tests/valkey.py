@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from screener.state import EmbeddedServer
-from screener.state.client import open_client
+from screener.state.connecting import open_client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis.exceptions import RedisError
 
-from screener.state.client import FEED_KEY, KEYS, UNREACHABLE, open_client, unavailable
+from screener.state.asking import FEED_KEY, KEYS
+from screener.state.connecting import TIMEOUT_S, UNREACHABLE, open_client, unavailable
 from screener.state.weighing import Listing, fields_of
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STATUS_KEY = KEYS + "feeds"
-TIMEOUT_S = 5.0
 STAGED_S = 3600
 
 _AS_OF, _ABOUT = "@", "@about"

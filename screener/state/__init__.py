@@ -1,6 +1,7 @@
 """What outlives a call and is shared between screeners: lists and counters in Redis or Valkey.
 
-`client.py` asks in the path of a call, `observe.lua` is what it asks. `lists.py` keeps the allow and
+`client.py` asks in the path of a call; `asking.py` has the question and every key, `observe.lua` answers
+it, `connecting.py` holds the line. `lists.py` keeps the allow and
 block entries, `patterns.py` says what may stand in them, `forms.py` how their numbers can arrive,
 `rows.py` is their form as text.
 `campaigns.py` keeps what recordings sound like and who spoke them.
@@ -9,8 +10,9 @@ block entries, `patterns.py` says what may stand in them, `forms.py` how their n
 `embedded.py` runs a server of our own, in its own place (`place.py`); `rehearsal.py` counts past calls.
 """
 
+from screener.state.asking import Fact, Observed
 from screener.state.campaigns import Campaign, Campaigns, Judgement
-from screener.state.client import Fact, Observed, State
+from screener.state.client import State
 from screener.state.embedded import EmbeddedServer, serving
 from screener.state.forms import forms
 from screener.state.learning import MESSAGE_DAYS, Learning, Message

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from screener.errors import NoSuchCampaign
-from screener.state.client import CAMPAIGNS_KEY, KEYS, SPOKE_KEY, TIMEOUT_S, needed, open_client
+from screener.state.asking import CAMPAIGNS_KEY, KEYS, SPOKE_KEY
+from screener.state.connecting import TIMEOUT_S, needed, open_client
 from screener.text import printable
 
 if TYPE_CHECKING:

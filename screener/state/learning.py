@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 import structlog
 from redis.exceptions import RedisError
 
-from screener.state.client import (
+from screener.state.asking import (
     CALL_KEY,
     CALLER_KEY,
     CHALLENGES_KEY,
@@ -25,22 +25,19 @@ from screener.state.client import (
     HERE,
     KEYS,
     LIVE_KEY,
-    LOG_PAUSE_S,
     SHORT_KEY,
     TRUST_KEY,
-    UNREACHABLE,
-    describe,
     is_key,
     key_part,
-    open_client,
-    unavailable,
 )
+from screener.state.client import LOG_PAUSE_S
+from screener.state.connecting import UNREACHABLE, describe, open_client, unavailable
 from screener.state.trust import FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
 
-    from screener.state.client import Asked
+    from screener.state.asking import Asked
     from screener.state.manner import Manner
     from screener.state.trust import Lesson
 

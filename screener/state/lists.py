@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from screener.errors import ListEntryRefused, StateUnavailable
 from screener.number import parse
-from screener.state.client import LISTS_CHANGES_KEY, LISTS_KEY, TIMEOUT_S, needed, open_client
+from screener.state.asking import LISTS_CHANGES_KEY, LISTS_KEY
+from screener.state.connecting import TIMEOUT_S, needed, open_client
 from screener.state.patterns import Pattern, matching_fields, read
 from screener.state.rows import HEADER, Entry, ListKind, Row, row_of, rows_in
 

@@ -14,14 +14,15 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from screener.errors import StateUnavailable
-from screener.state.client import SCRIPT, UNREACHABLE, answer, describe, is_key, question, without_store
+from screener.state.asking import SCRIPT, answer, is_key, question, without_store
+from screener.state.connecting import UNREACHABLE, describe
 from screener.state.learning import LEARN, OVER, ending, teaching
 from screener.state.trust import TRUST_TTL_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from screener.state.client import Fact
+    from screener.state.asking import Fact
     from screener.state.manner import Manner
     from screener.state.trust import Lesson
     from screener.state.weighing import Terms

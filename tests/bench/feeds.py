@@ -19,7 +19,8 @@ from screener.app import SWITCH_S
 from screener.config import load
 from screener.feeds import FeedStore, Refresher
 from screener.state import EmbeddedServer, State
-from screener.state.client import FEED_KEY, open_client
+from screener.state.asking import FEED_KEY
+from screener.state.connecting import open_client
 from screener.state.weighing import Terms
 from tests.bench.state import show, used
 

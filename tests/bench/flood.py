@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from screener.state import EmbeddedServer, Lesson
-from screener.state.client import CALLER_KEY, LISTS_KEY, SCRIPT, TRUST_KEY, open_client, question
+from screener.state.asking import CALLER_KEY, LISTS_KEY, SCRIPT, TRUST_KEY, question
+from screener.state.connecting import open_client
 from screener.state.learning import LEARN, teaching
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from screener.ami import Account, Ami
 from screener.app import SWITCH_S
 from screener.mirror import Mirror
 from screener.state import EmbeddedServer, Lists, State
-from screener.state.client import LISTS_KEY, open_client
+from screener.state.asking import LISTS_KEY
+from screener.state.connecting import open_client
 from tests.bench.state import show, used
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from screener.state import EmbeddedServer, Entry, Learning, Lesson, Lists, Row, State
-from screener.state.client import KEYS, LISTS_KEY, open_client
+from screener.state.asking import KEYS, LISTS_KEY
+from screener.state.connecting import open_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import pytest
 
 from screener.errors import NoSuchCampaign
 from screener.state import Campaign, Campaigns, State, campaigns
-from screener.state.client import CAMPAIGNS_KEY
+from screener.state.asking import CAMPAIGNS_KEY
 from tests.valkey import connected
 
 if TYPE_CHECKING:
