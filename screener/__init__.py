@@ -12,7 +12,7 @@ Then downwards, in the order in which a call meets them:
 4. `policy/`      rules, groups and thresholds, compiled; `judge()` is a pure function
 5. `verdict.py`   what was decided, and every reason for it
 6. `state/`       what is remembered between calls: lists, velocity and trust
-7. `ami.py`       the one door to Asterisk
+7. `ami/`         the one door to Asterisk
 8. `ledger/`      what was decided, kept; `recordings.py` what was said, kept
 9. `config/`      the layered YAML files as typed models; `dialplan.py` their other half
 10. `transcribing/` what callers said, in writing, if it is switched on; `wording.py` what is found in that
@@ -25,7 +25,8 @@ sees what became of messages, `feeds/` fetches numbers that others complain abou
 past calls through a policy, `simulation/` imagines callers and knows nothing of our rules.
 
 `listening.py` compares what callers said with what was heard before: `audio/` is its arithmetic.
-`text.py` makes strangers' text safe to show, `sip.py` takes their addresses apart, `dialplan.py` checks
+`headers.py` decodes the events of the dialplan, `text.py` makes strangers' text safe to show, `sip.py`
+takes their addresses apart, `dialplan.py` checks
 that the dialplan has every action.
 `steering.py` is what an administrator sees and does while calls are screened: `control.py` the socket,
 `reloading.py` a new policy in place of the old one, `counters.py` what was decided so far.

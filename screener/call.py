@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
+from screener.headers import Headers
 from screener.text import escaped
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ CODE_EVENT = "ScreenerCode"
 """UserEvent by which one of our own telephones, having dialled a star code, asks or orders something."""
 DIALLED_EVENT = "ScreenerDialled"
 """UserEvent sent when a call of ours to the outside is over."""
-CONTRACT_VERSION = "1"
 
 HEARTBEAT_VARIABLE = "SCREENER_HEARTBEAT"
 """Global that the screener keeps fresh with Asterisk's own clock; stale means: do not wait."""
@@ -40,17 +38,10 @@ MIRRORED_VARIABLE = "SCREENER_MIRRORED"
 WAKE_DIGIT = "D"
 """The key that ends the dialplan's wait; telephones do not have it."""
 
-TOKEN = re.compile(r"[^\x00-\x20\x7f,]{1,200}")
-"""What Asterisk itself writes as a channel's name or unique id."""
-
 
 def fits(pattern: str, name: str) -> bool:
     """Whether this is the name, or begins as a pattern with a star at its end says: `PJSIP/sip*`."""
     return name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1]))
-
-
-class WrongContract(ValueError):  # noqa: N818 - named by what it is
-    """The dialplan is of another version and must not go on asking: each question makes a caller wait."""
 
 
 class Stage(StrEnum):
@@ -96,7 +87,7 @@ class Call:
     @classmethod
     def from_event(cls, event: Mapping[str, object], at: datetime) -> Call:
         """Read a `ScreenerAsk`; raises ValueError when it is not one that can be answered."""
-        read = _Fields(event)
+        read = Headers(event)
         return cls(
             id=read.token("Uniqueid"),
             channel=read.token("Channel"),
@@ -153,7 +144,7 @@ class Ending:
     @classmethod
     def from_event(cls, event: Mapping[str, object], at: datetime) -> Ending:
         """Read a `ScreenerEnd`; raises ValueError when it is malformed."""
-        read = _Fields(event)
+        read = Headers(event)
         return cls(
             id=read.token("Uniqueid"),
             at=at,
@@ -191,7 +182,7 @@ class Dialled:
     @classmethod
     def from_event(cls, event: Mapping[str, object], at: datetime) -> Dialled:
         """Read a `ScreenerDialled`; raises ValueError when it is malformed."""
-        read = _Fields(event)
+        read = Headers(event)
         return cls(
             id=read.token("Uniqueid"),
             at=at,
@@ -234,7 +225,7 @@ class Code:
     @classmethod
     def from_event(cls, event: Mapping[str, object], at: datetime) -> Code:
         """Read a `ScreenerCode`; raises ValueError when it is not one that can be answered."""
-        read = _Fields(event)
+        read = Headers(event)
         step, which = Step(read.text("Step")), read.text("List")
         if which not in ({""} if step is Step.EXPECT else {"block", "allow"}):
             msg = f"there is no list {escaped(which[:20])}"
@@ -256,7 +247,7 @@ def endpoint(channel: str) -> str:
     return channel.rpartition("-")[0] or channel
 
 
-def _disposition(read: _Fields) -> str:
+def _disposition(read: Headers) -> str:
     """answered, recorded, rejected, busy, unanswered or abandoned.
 
     The telephone's answer counts; that the challenge or the voicemail answered does not.
@@ -272,33 +263,3 @@ def _disposition(read: _Fields) -> str:
     if action == "allow" and cdr == "ANSWERED":
         return "answered"
     return "abandoned"
-
-
-class _Fields:
-    """The headers of one event, decoded; a header that occurs twice is an attempt at forgery."""
-
-    def __init__(self, event: Mapping[str, object]) -> None:
-        self.event = event
-        if self.text("Version") != CONTRACT_VERSION:
-            msg = (
-                f"the dialplan speaks version {self.text('Version') or '?'} of the contract and the "
-                f"screener {CONTRACT_VERSION}: install the dialplan that came with this screener"
-            )
-            raise WrongContract(msg)
-
-    def text(self, key: str) -> str:
-        value = self.event.get(key, "")
-        if not isinstance(value, str):
-            msg = f"the header {key} occurs more than once"
-            raise ValueError(msg)  # noqa: TRY004 - malformed input, not a programming error
-        return unquote(value, errors="replace")
-
-    def number(self, key: str) -> float | None:
-        return float(text) if (text := self.text(key)) else None
-
-    def token(self, key: str) -> str:
-        value = self.event.get(key)
-        if not isinstance(value, str) or not TOKEN.fullmatch(value):
-            msg = f"the header {key} is missing or malformed"
-            raise ValueError(msg)
-        return value

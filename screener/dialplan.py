@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from screener.call import CONTRACT_VERSION
 from screener.errors import ConfigError
+from screener.headers import CONTRACT_VERSION
 from screener.verdict import Action
 
 INSTALLED = Path("/etc/asterisk/screener")

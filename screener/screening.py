@@ -24,12 +24,12 @@ from screener.call import (
     Dialled,
     Ending,
     Stage,
-    WrongContract,
     endpoint,
 )
 from screener.counters import Counters
 from screener.errors import ScreenerError
 from screener.facts import facts_of
+from screener.headers import WrongContract
 from screener.ledger import Row
 from screener.state import is_emergency, manner_of, trust
 from screener.verdict import Action, Verdict

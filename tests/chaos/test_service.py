@@ -8,7 +8,7 @@ import json
 import signal
 from typing import Any
 
-from screener.call import CONTRACT_VERSION
+from screener.headers import CONTRACT_VERSION
 from tests.pbx import sound
 from tests.pbx.faults import (
     AGAIN_S,

@@ -11,6 +11,7 @@ import pytest
 
 from screener import call, dialplan, mirror
 from screener.call import Call, Code, Dialled, Ending, Stage, Step
+from screener.headers import CONTRACT_VERSION
 from screener.verdict import Action
 
 FOLDER = dialplan.shipped_dir()
@@ -88,8 +89,8 @@ def test_event__fields_sent_read_and_documented__are_the_same(
     assert heading.startswith(f"{event}:")
     assert set(table(heading)) == listener.read
     assert sent(event).keys() | (FROM_ASTERISK & listener.read) == listener.read
-    assert sent(event)["Version"] == call.CONTRACT_VERSION
-    assert f"Version `{call.CONTRACT_VERSION}`" in README
+    assert sent(event)["Version"] == CONTRACT_VERSION
+    assert f"Version `{CONTRACT_VERSION}`" in README
 
 
 @pytest.mark.parametrize("event", [call.ASK_EVENT, call.END_EVENT, call.CODE_EVENT, call.DIALLED_EVENT])
