@@ -22,6 +22,8 @@ def test_talks__events_in_any_order__facts_within_their_bounds(
     steps: list[tuple[dict[str, str], str, float]], after: float
 ) -> None:
     talks, now, latest = Talks(), 1000.0, 1000.0
+    for call in ("1.1", "2.2"):
+        talks.receive({"Event": "UserEvent", "Version": "1", "Leg": "voicemail", "Uniqueid": call}, now)
     for event, call, passed in steps:
         now += passed
         latest = max(latest, now)
