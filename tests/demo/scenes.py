@@ -100,9 +100,9 @@ async def impossible_number(scene: Scene) -> None:
 
 
 async def _guesses(call: Line) -> None:
-    for _ in range(2 * KEYS):
-        told = await call.is_told_a_key()
-        call.presses(str((int(told) + 1) % 10))
+    for _ in range(2):
+        told = [await call.is_told_a_key() for _ in range(KEYS)]
+        call.presses("".join(str((int(digit) + 1) % 10) for digit in told))
 
 
 async def collector(scene: Scene) -> None:

@@ -104,10 +104,10 @@ class Story:
     async def person(self, number: str, did: str = "100", *, within: float = 10, **how: Any) -> CallRecord:
         """Somebody presses the keys if he is asked for any, and talks with us until we hang up."""
         call = await self._placed(number, did, **how)
-        phone = await self._rings_or_hears(call, number, sound.keys(), within)
+        phone = await self._rings_or_hears(call, number, "press", within)
         if phone is None:
             await self.house.obeys(call)
-            phone = await self._rings_or_hears(call, number, {}, within)
+            phone = await self._rings_or_hears(call, number, "", within)
         assert phone is not None
         await self._talk(call, phone, sound.speech(PITCH))
         phone.hangup()
@@ -135,12 +135,11 @@ class Story:
         await asyncio.wait_for(call.answered.wait(), 10)
         if guesses:
             for _ in range(2):
-                await self.house.obeys(call, instead="*")
+                await self.house.obeys(call, instead="**")
         frames = [words[at : at + FRAME].ljust(FRAME, b"\xff") for at in range(0, len(words), FRAME)]
         call.rtp.queue += frames * OVER_AND_OVER
         call.rtp.keys += keys
-        greeting = {"greeting": sound.piece(sound.prompt("greeting"))}
-        phone = await self._rings_or_hears(call, number, greeting, 40)
+        phone = await self._rings_or_hears(call, number, "greeting", 40)
         if phone is not None:
             await self._talk(call, phone, words)
             (call if leaves else phone).hangup()
@@ -160,7 +159,7 @@ class Story:
         """It rings at one of `NOBODY_IN`, and nobody is in."""
         self.house.phone.answer_after = None
         call = await self._placed(number, did, **how)
-        assert await self._rings_or_hears(call, number, {}, 5)
+        assert await self._rings_or_hears(call, number, "", 5)
         await asyncio.wait_for(call.ended.wait(), 10)
         self.house.phone.answer_after = 0.0
         return await self._filed(did)
@@ -169,7 +168,7 @@ class Story:
         """The caller hangs up as soon as it rings, or when something else of ours answers."""
         self.house.phone.answer_after = None
         call = await self._placed(number, did)
-        await self._rings_or_hears(call, number, sound.keys(), 10)
+        await self._rings_or_hears(call, number, "press", 10)
         call.hangup()
         self.house.phone.answer_after = 0.0
         return await self._filed(did)
@@ -179,10 +178,9 @@ class Story:
             how["sender"] = ANONYMOUS
         return await self.house.call(number, did, **how)
 
-    async def _rings_or_hears(
-        self, call: Dialog, number: str, sounds: dict[str, bytes], within: float
-    ) -> Dialog | None:
-        """Our telephone's side once it rings, None once the caller hears one of the sounds."""
+    async def _rings_or_hears(self, call: Dialog, number: str, prompt: str, within: float) -> Dialog | None:
+        """Our telephone's side once it rings, None once the caller hears a prompt."""
+        piece = sound.piece(sound.prompt(prompt)) if prompt else None
         async with asyncio.timeout(within):
             while True:
                 for phone in self.house.phone.dialogs.values():
@@ -190,7 +188,7 @@ class Story:
                     if here and phone.number == number:
                         self._phones.add(phone)
                         return phone
-                if any(piece in call.rtp.heard for piece in sounds.values()):
+                if piece and piece in call.rtp.heard:
                     return None
                 await asyncio.sleep(0.02)
 
