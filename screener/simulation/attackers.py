@@ -2,7 +2,7 @@
 
 Written from what such callers do and from the law that shapes it, not from what we look for: this package
 may import nothing of the screener (see the floors), so it knows no threshold.
-`forged_numbers` alone was written after the rules had been read.
+`forged_numbers` and the classes of `impostors` were written after the rules had been read.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from screener.simulation.attempts import mute, person, random_keys, recording, waits_for_silence
+from screener.simulation.impostors import IMPOSTORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -236,5 +237,6 @@ ATTACKERS: Final[Mapping[str, Callable[[Campaign], None]]] = {
     "spoofed neighbours": spoofed_neighbours,
     "forged numbers": forged_numbers,
     "evasive robot": evasive_robot,
+    **IMPOSTORS,
 }
 """The classes of unwanted callers, by name."""

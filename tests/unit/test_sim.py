@@ -6,14 +6,13 @@ import random
 
 import pytest
 
-from screener.call import Stage
-from screener.simulation import ATTACKERS, ORDINARY, Attempt, Press, Reaction, history
+from screener.simulation import ATTACKERS, ORDINARY, Press, Reaction, history
 from screener.verdict import Action
 from tests.sim import tables
 from tests.sim.__main__ import PAGE
 from tests.sim.challenge import Challenge
 from tests.sim.figures import Caught, Share, differences, soon
-from tests.sim.running import site
+from tests.sim.running import Trial, policy, site
 from tests.sim.world import Outcome, World
 
 ASKS = Challenge(press_s=3, digit_s=1, again_s=4, thanks_s=2, wait_s=6, digits=1)
@@ -77,18 +76,18 @@ def test_differences__of_two_policies__name_the_class_with_the_largest_change_fi
     ]  # fmt: skip
 
 
-def test_world__whatever_is_guessed_first__comes_to_rest_where_it_must(store_url: str) -> None:
+def test_world__from_another_policys_run__is_lived_as_from_nothing(store_url: str) -> None:
     here = site("CN", "")
     calls = history(
         "3", "CN", here.settings.zone, ("courier", "collector China", "elderly caller"), campaigns=2
     )
-    lived, found = World(calls, here, store_url).live(here.policy)
-    every = [(f"{n}.1", stage) for n, one in enumerate(calls) if isinstance(one, Attempt) for stage in Stage]
-    wrong = dict.fromkeys(every, Action.VOICEMAIL)
-    assert World(calls, here, store_url).live(here.policy, wrong)[0] == lived
-    assert {one.setup for one in lived} >= {Action.ALLOW, Action.CHALLENGE}
-    assert all(one.end is not Action.CHALLENGE for one in lived)
-    assert found
+    world = World(calls, here, store_url)
+    lived = world.live(here.policy)
+    assert world.live(here.policy, lived) == lived
+    other = world.live(policy("CN", Trial(without="MANY_TODAY")))
+    assert world.live(here.policy, other) == lived != other
+    assert {one.setup for one in lived.outcomes} >= {Action.ALLOW, Action.CHALLENGE}
+    assert all(one.end is not Action.CHALLENGE for one in lived.outcomes)
 
 
 def test_detection_page__has_its_table__of_every_class() -> None:
