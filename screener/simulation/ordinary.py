@@ -212,9 +212,15 @@ def elderly_caller(make: Campaign) -> None:
 def public_service(make: Campaign) -> None:
     """An authority's hotline calls back about what somebody had reported, until it reaches him.
 
-    1 to 3 of our numbers, each 2 to 6 times a day on 1 to 3 days, from the hotline's short number. proposal
+    1 to 3 of our numbers, each 2 to 6 times a day on 1 to 3 days, from the hotline's short number; every
+    second one also warns or asks 4 to 10 of us within the hour. proposal
     """
     number = make.number(make.house.plan.public)
+    if make.chance.random() < 0.5:
+        begin_at = make.at(make.day(), 9, 17)
+        for did in make.some_dids(4, 10):
+            at = begin_at + make.chance.uniform(0, 50) * _MINUTE
+            make.call(at, number, did, person, patience_s=(20, 40), talk_s=(30, 200), stays_s=(3, 20))
     for did in make.some_dids(1, 3):
         begin, tries = make.day(), make.chance.randint(2, 6)
         for day in range(make.chance.randint(1, 3)):

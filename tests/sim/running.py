@@ -122,5 +122,5 @@ def _without(document: PolicyDocument, symbol: str) -> PolicyDocument:
 
 
 def fired(results: Results) -> Counter[str]:
-    """In how many calls each rule of the shipped policy counted at setup."""
+    """In how many calls each rule of the shipped policy counted."""
     return Counter(symbol for result in results for one in result[Trial()] for symbol in one.symbols)

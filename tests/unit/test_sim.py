@@ -11,7 +11,7 @@ from screener.verdict import Action
 from tests.sim import tables
 from tests.sim.__main__ import PAGE
 from tests.sim.challenge import Challenge
-from tests.sim.figures import Caught, Share, differences, soon
+from tests.sim.figures import Caught, Share, differences, moved, soon
 from tests.sim.running import Trial, policy, site
 from tests.sim.world import Outcome, World
 
@@ -72,8 +72,28 @@ def test_differences__of_two_policies__name_the_class_with_the_largest_change_fi
     before = [outcome("a"), outcome("a", Action.VOICEMAIL), outcome("b", Action.VOICEMAIL, kind="courier")]
     after = [outcome("a"), outcome("a"), outcome("b", Action.VOICEMAIL, kind="courier")]
     assert [text for _, text in differences(before, after)] == [
-        "sweep caught by the 5th call 100.0 → 0.0", "sweep stopped 50.0 → 0.0",
-    ]  # fmt: skip
+        "sweep caught by the 5th call 100.0 → 0.0",
+        "sweep stopped 50.0 → 0.0",
+        "sweep to the voicemail at once 50.0 → 0.0",
+    ]
+    assert (moved(before, after), moved(after, after)) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "symbols", "said"),
+    [
+        ("TRUNK_STORM", ["TRUNK_STORM"], "score 0, shown to people, and no rule builds on it"),
+        ("PREMIUM_CALLER", [], "no caller here is of its kind"),
+        ("BURST", ["BURST", "MANY_TODAY", "TRUSTED"], "`MANY_TODAY` counts in 100 % of them too"),
+        ("BURST", ["BURST"], "it counts alone, and alone it is too little"),
+        ("TRUSTED", ["TRUSTED"], "something else speaks against the caller in 0 %"),
+    ],
+)
+def test_why_idle__a_rule_without_which_nothing_changes__says_what_covers_it(
+    symbol: str, symbols: list[str], said: str
+) -> None:
+    calls = [outcome("a"), outcome("b")._replace(symbols=tuple(symbols))]
+    assert tables.why_idle(symbol, policy("CN", Trial()).rules, calls) == said
 
 
 def test_world__from_another_policys_run__is_lived_as_from_nothing(store_url: str) -> None:
@@ -91,6 +111,8 @@ def test_world__from_another_policys_run__is_lived_as_from_nothing(store_url: st
 
 
 def test_detection_page__has_its_table__of_every_class() -> None:
-    made = PAGE.read_text("utf-8").partition(tables.MARKS[0])[2].partition(tables.MARKS[1])[0]
+    made = PAGE.read_text("utf-8")
+    begin, end = tables.marks("houses")
+    made = made.partition(begin)[2].partition(end)[0]
     assert made.startswith("`scripts/evaluate --seed")
     assert all(f"\n| {kind} |" in made for kind in (*ATTACKERS, *ORDINARY))

@@ -122,7 +122,7 @@ def test_simulate__unknown_class_or_country__is_refused_with_those_there_are(
 
 
 def test_history__what_people_do_after__is_of_every_kind() -> None:
-    events = [one for seed in range(3, 6) for one in history(seed, "CN", ZONE)]
+    events = [one for seed in range(1, 4) for one in history(seed, "CN", ZONE)]
     calls = [one for one in events if isinstance(one, Attempt)]
     assert {(one.listed, one.kind in ATTACKERS) for one in calls} == {
         ("", True), ("block", True), ("", False), ("allow", False),
