@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,11 +10,11 @@ import typer
 
 from screener import app, ledger, number
 from screener.call import Call, Stage
-from screener.cli.common import AsJson, Site, load, show, show_json, show_table, span
+from screener.cli.common import AsJson, Site, has_store, load, on_store, show, show_json, show_table, span
 from screener.facts import CATALOGUE, facts_of, never_seen
 from screener.feeds import terms_of
 from screener.policy import explain as taken_apart
-from screener.state import Observed, State, serving
+from screener.state import Observed, State
 from screener.text import printable
 from screener.verdict import Action
 
@@ -62,7 +61,7 @@ def explain(
         "explain", f"{trunk}-0", stage, moment, number=caller, name=name, did=did, challenge=challenge
     )
     parsed = number.parse(caller, place.region_of(call.trunk))
-    observed = asyncio.run(_observe(loaded, parsed, did, call.trunk))
+    observed = _observe(loaded, parsed, did, call.trunk)
     known = facts_of(call, parsed, observed.facts, place)
     shown = taken_apart(loaded.policy.judge(known), loaded.policy, known)
     if as_json:
@@ -71,24 +70,15 @@ def explain(
         _show_sum(parsed.shown, shown, observed.missing)
 
 
-async def _observe(loaded: Config, caller: CallerNumber, did: str, trunk: str) -> Observed:
-    url = loaded.settings.redis.url
-    if url:
-        return await _ask(url, loaded, caller.key, did, trunk)
-    directory = app.store_directory(loaded.settings)
-    if not directory.is_dir():
-        why = f"there is none yet in {directory}, so nobody has called before"
-        return Observed(never_seen(caller), why)
-    async with serving(directory, memory_bytes=loaded.settings.redis.memory_bytes) as own:
-        return await _ask(own, loaded, caller.key, did, trunk)
+def _observe(loaded: Config, caller: CallerNumber, did: str, trunk: str) -> Observed:
+    if not has_store(loaded.settings):
+        where = app.store_directory(loaded.settings)
+        return Observed(never_seen(caller), f"there is none yet in {where}, so nobody has called before")
 
+    async def ask(state: State) -> Observed:
+        return await state.observe(caller.key, did, "explain", trunk=trunk, count=False)
 
-async def _ask(url: str, loaded: Config, key: str, did: str, trunk: str) -> Observed:
-    state = State(url, feeds=terms_of(loaded.feeds))
-    try:
-        return await state.observe(key, did, "explain", trunk=trunk, count=False)
-    finally:
-        await state.close()
+    return on_store(loaded.settings, lambda url: State(url, feeds=terms_of(loaded.feeds)), ask)
 
 
 def _show_sum(caller: str, shown: dict[str, Any], missing: str | None) -> None:
