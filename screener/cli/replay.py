@@ -6,12 +6,19 @@ import asyncio
 import json
 import sys
 import tempfile
-from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    ExitStack,
+    nullcontext,
+)
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 from zoneinfo import ZoneInfo
 
 import typer
@@ -20,16 +27,16 @@ from rich.progress import Progress
 
 from screener import app, config
 from screener import replay as past
-from screener.cli.common import Site, load, show, show_table, span
+from screener.cli.common import Site, has_store, load, show, show_table, span, store
 from screener.feeds import terms_of
-from screener.state import EmbeddedServer, Rehearsal, serving
+from screener.state import EmbeddedServer, Rehearsal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from datetime import tzinfo
 
     from screener.config import Config
     from screener.replay import CdrFile, Changed, House, LedgerFile, Tally
+    from screener.replay.comparing import Judge
 
 SQLITE = b"SQLite format 3\0"
 BLOCKS = 3
@@ -40,13 +47,8 @@ _MAX_REPORTED = 20
 _MAX_CONTEXTS = 5
 
 
-class Format(StrEnum):
-    """What a source is written in."""
-
-    AUTO = "auto"
-    LEDGER = "ledger"
-    CDR_CSV = "cdr-csv"
-    FREEPBX = "freepbx"
+Format = Literal["auto", "ledger", "cdr-csv", "freepbx"]
+"""What a source is written in."""
 
 
 def replay(
@@ -64,7 +66,7 @@ def replay(
         typer.Option(help="The site directory to try; the present one if not given.", show_default=False),
     ] = None,
     last: Annotated[str, typer.Option(help="Only the last 90m, 12h or 30d.")] = "",
-    form: Annotated[Format, typer.Option("--format", help="What the source is written in.")] = Format.AUTO,
+    form: Annotated[Format, typer.Option("--format", help="What the source is written in.")] = "auto",
     timezone: Annotated[
         str, typer.Option(help="Time zone of a CSV's times; the site's if not given.", metavar="NAME")
     ] = "",
@@ -109,7 +111,9 @@ def replay(
             out.lines = stack.enter_context(_written(json_file))
         calls = _opened(source, form, house, present)
         baseline = present if against and not isinstance(calls, past.LedgerFile) else None
-        tally = asyncio.run(_run(calls, _Question(candidate, baseline, present, since, lists), out))
+        judge = partial(_judge, candidate, baseline)
+        live = store(present.settings) if lists and has_store(present.settings) else nullcontext()
+        tally = asyncio.run(_run(calls, candidate, judge, live, since, out))
         out.conclude(tally, calls, candidate.policy.hash)
     if tally.blocked:
         raise typer.Exit(BLOCKS)
@@ -137,11 +141,11 @@ def _opened(source: Path | None, form: Format, house: House, present: Config) ->
     if source is None:
         return past.LedgerFile(app.ledger_path(present.settings))
     with source.open("rb") as stream:
-        if form is Format.AUTO and stream.peek(len(SQLITE)).startswith(SQLITE):
-            form = Format.LEDGER
-        if form is Format.LEDGER:
+        if form == "auto" and stream.peek(len(SQLITE)).startswith(SQLITE):
+            form = "ledger"
+        if form == "ledger":
             return past.LedgerFile(source)
-        calls = past.CdrFile(source, house, header=form is Format.FREEPBX)
+        calls = past.CdrFile(source, house, header=form == "freepbx")
         reported = 0
 
         def report(line: int, reason: str) -> None:
@@ -158,36 +162,26 @@ def _opened(source: Path | None, form: Format, house: House, present: Config) ->
     return calls
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """What is asked: how `candidate` would judge, and `baseline` did, what there is since `since`."""
-
-    candidate: Config
-    baseline: Config | None
-    present: Config
-    since: datetime | None
-    lists: bool
-
-
-async def _run(calls: LedgerFile | CdrFile, asked: _Question, out: _Output) -> Tally:
-    settings, total, tally = asked.candidate.settings, calls.total(asked.since), past.Tally()
+async def _run(
+    calls: LedgerFile | CdrFile,
+    candidate: Config,
+    judge: Callable[[int], AbstractContextManager[Judge]],
+    live: AbstractAsyncContextManager[str | None],
+    since: datetime | None,
+    out: _Output,
+) -> Tally:
+    settings, total, tally = candidate.settings, calls.total(since), past.Tally()
     async with AsyncExitStack() as stack:
-        judge = stack.enter_context(_judge(asked, aside=total >= ASIDE))
-        live = await stack.enter_async_context(_live(asked.present)) if asked.lists else None
+        judging = stack.enter_context(judge(total))
+        lists = await stack.enter_async_context(live)
         own = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="screener")), "store")
         server = await stack.enter_async_context(EmbeddedServer(own))
-        feeds, half_life_days = terms_of(asked.candidate.feeds), settings.trust.half_life_days
-        state = stack.enter_context(Rehearsal(server.url, live, feeds, half_life_days=half_life_days))
+        feeds, half_life_days = terms_of(candidate.feeds), settings.trust.half_life_days
+        state = stack.enter_context(Rehearsal(server.url, lists, feeds, half_life_days=half_life_days))
         progress = stack.enter_context(_progress())
         task = progress.add_task("judging", total=total)
-        batches = past.rerun(
-            calls,
-            state,
-            judge,
-            settings.place.region_of,
-            asked.since,
-            long_call_s=settings.trust.long_call_s,
-        )
+        region_of, long_call_s = settings.place.region_of, settings.trust.long_call_s
+        batches = past.rerun(calls, state, judging, region_of, since, long_call_s=long_call_s)
         for changes, counts in batches:
             tally.add(counts)
             for change in changes:
@@ -197,23 +191,12 @@ async def _run(calls: LedgerFile | CdrFile, asked: _Question, out: _Output) -> T
     return tally
 
 
-def _judge(asked: _Question, *, aside: bool) -> AbstractContextManager[past.Bench | past.Aside]:
-    candidate, baseline = asked.candidate, asked.baseline
+def _judge(candidate: Config, baseline: Config | None, total: int) -> AbstractContextManager[Judge]:
     place = candidate.settings.place
-    if aside:
-        return past.Aside(candidate.document, baseline.document if baseline else None, place)
-    return nullcontext(past.Bench(candidate.policy, baseline.policy if baseline else None, place))
-
-
-@asynccontextmanager
-async def _live(present: Config) -> AsyncIterator[str | None]:
-    """Where the lists of today are; None where there is no store yet."""
-    directory = app.store_directory(present.settings)
-    if present.settings.redis.url or not directory.is_dir():
-        yield present.settings.redis.url or None
-        return
-    async with serving(directory, memory_bytes=present.settings.redis.memory_bytes) as url:
-        yield url
+    if total >= ASIDE:
+        return past.aside(candidate.document, baseline.document if baseline else None, place)
+    bench = past.Bench(candidate.policy, baseline.policy if baseline else None, place)
+    return nullcontext(lambda batch: partial(bench.judge, batch))
 
 
 def _progress() -> Progress:

@@ -5,7 +5,7 @@ records), `recorded` (our ledger), `comparing` (verdicts, old and new), then `re
 the order of time); `aside` is the second process.
 """
 
-from screener.replay.aside import Aside
+from screener.replay.aside import aside
 from screener.replay.cdr import INBOUND_CONTEXTS, CdrFile, House
 from screener.replay.comparing import BLOCKED_TALK_S, Bench, Changed, Tally
 from screener.replay.past import PastCall, PastDial
@@ -15,7 +15,6 @@ from screener.replay.rerun import rerun
 __all__ = [
     "BLOCKED_TALK_S",
     "INBOUND_CONTEXTS",
-    "Aside",
     "Bench",
     "CdrFile",
     "Changed",
@@ -24,5 +23,6 @@ __all__ = [
     "PastCall",
     "PastDial",
     "Tally",
+    "aside",
     "rerun",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -13,7 +14,7 @@ from screener.state import LISTED
 from screener.verdict import Action
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from screener.facts import FactValue, Place
     from screener.number import CallerNumber
@@ -122,6 +123,12 @@ class Tally:
         }
 
 
+Judged = tuple[list[Changed], Tally]
+"""What changes in a batch, and its counts."""
+Judge = Callable[[Sequence[Heard]], Callable[[], Judged]]
+"""Takes a batch in the order of time, and gives what waits for its result: one batch at a time."""
+
+
 class Bench:
     """Judges past calls by the policy `new`, and by `before` where they have no verdict of their own.
 
@@ -132,16 +139,11 @@ class Bench:
         self._new, self._before, self._place = new, before, place
         self._tally = Tally()
         self._last = ("", "")
-        self._done: tuple[list[Changed], Tally] = ([], self._tally)
 
-    def submit(self, batch: Sequence[Heard]) -> None:
-        """Take a batch in the order of time."""
+    def judge(self, batch: Sequence[Heard]) -> Judged:
+        """The changes in a batch, which follows the one before in the order of time, and its counts."""
         self._tally = Tally()
-        self._done = ([change for one in batch for change in self._judge(*one)], self._tally)
-
-    def result(self) -> tuple[list[Changed], Tally]:
-        """The changes in the batch that was submitted last, and its counts."""
-        return self._done
+        return [change for one in batch for change in self._judge(*one)], self._tally
 
     def _judge(
         self, past: PastCall, caller: CallerNumber, observed: Mapping[str, FactValue]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from screener.call import Stage
 from screener.number import parse
@@ -15,11 +15,11 @@ from screener.replay.past import PastDial
 from screener.state import CALLER_TTL_S, TRUST_TTL_S, Over, Question, Taught, trust
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from screener.number import CallerNumber
-    from screener.replay.comparing import Changed, Heard, Tally
+    from screener.replay.comparing import Judge, Judged
     from screener.replay.past import PastCall, Source
     from screener.state import Rehearsal
 
@@ -30,16 +30,6 @@ MEMORY: Final = timedelta(seconds=TRUST_TTL_S)
 BATCH: Final = 200
 
 
-class Judge(Protocol):
-    """A `Bench`, here or in another process."""
-
-    def submit(self, batch: Sequence[Heard]) -> None:
-        """Take a batch in the order of time."""
-
-    def result(self) -> tuple[list[Changed], Tally]:
-        """The changes in the batch that was submitted last, and its counts."""
-
-
 def rerun(  # noqa: PLR0913 - what a replay is made of
     source: Source,
     state: Rehearsal,
@@ -48,30 +38,29 @@ def rerun(  # noqa: PLR0913 - what a replay is made of
     since: datetime | None = None,
     *,
     long_call_s: int,
-) -> Iterator[tuple[list[Changed], Tally]]:
+) -> Iterator[Judged]:
     """Judge the calls of a source that began at `since` or later: batch by batch the changes and counts.
 
     `region_of` gives the country of a trunk, our own for none. Raises what the source and the stores raise.
     """
     asked = _Asked(source, state, region_of, since, long_call_s)
     batch = asked.batch()
-    judging = False
+    judged: Callable[[], Judged] | None = None
     while batch:
         observed = state.answers()
         following = asked.batch()
-        if judging:
-            yield judge.result()
-        judge.submit(
+        if judged:
+            yield judged()
+        judged = judge(
             [
                 (past, caller, known)
                 for (past, caller), known in zip(batch, observed, strict=True)
                 if since is None or past.call.at >= since
             ]
         )
-        judging = True
         batch = following
-    if judging:
-        yield judge.result()
+    if judged:
+        yield judged()
 
 
 class _Asked:

@@ -27,14 +27,13 @@ from screener.verdict import Action
 from tests.sim import challenge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from screener.config import Config
     from screener.facts import FactValue, Place
     from screener.policy import Policy
-    from screener.replay import Changed
-    from screener.replay.comparing import Heard
+    from screener.replay.comparing import Heard, Judged
     from screener.verdict import Verdict
 
 MAX_RUNS = 30
@@ -89,7 +88,7 @@ class World:
         learning = self._settings.trust
         with Rehearsal(self._url, half_life_days=learning.half_life_days) as state:
             region_of, long_call_s = self._settings.place.region_of, learning.long_call_s
-            deque(rerun(source, state, bench, region_of, long_call_s=long_call_s), maxlen=0)
+            deque(rerun(source, state, bench.judge, region_of, long_call_s=long_call_s), maxlen=0)
 
     def _calls(self, known: Actions, guessed: dict[Question, Action]) -> Iterator[PastCall | PastDial]:
         """The history under the verdicts that are known when a call is taken; without one it rings."""
@@ -200,7 +199,7 @@ class _Bench:
     judged: dict[Question, tuple[Mapping[str, FactValue], Verdict]]
     verdicts: dict[Question, Verdict] = field(default_factory=dict)
 
-    def submit(self, batch: Sequence[Heard]) -> None:
+    def judge(self, batch: Sequence[Heard]) -> Callable[[], Judged]:
         for past, caller, observed in batch:
             key = past.call.id, past.call.stage
             before = self.facts.get(key)
@@ -212,6 +211,4 @@ class _Bench:
                 judged = self.judged[key] = before.facts, self.policy.judge(before.facts)
             self.verdicts[key] = judged[1]
             self.known[key] = judged[1].action
-
-    def result(self) -> tuple[list[Changed], Tally]:
-        return [], Tally()
+        return lambda: ([], Tally())

@@ -22,7 +22,7 @@ from screener.cli import main
 from screener.facts import Place, facts_of
 from screener.ledger import Ledger, Row
 from screener.number import parse
-from screener.replay import Aside, Bench, CdrFile, House, LedgerFile, PastCall, PastDial
+from screener.replay import Bench, CdrFile, House, LedgerFile, PastCall, PastDial, aside
 from screener.state import CALLER_TTL_S, TRUST_TTL_S
 from screener.state.learning import LEARN
 from tests import cdr
@@ -483,12 +483,10 @@ def test_aside__the_same_batch__gives_what_the_bench_gives() -> None:
     batch = [
         (call, parse(call.call.number, "CN"), {"caller.dids_1h": n % 12}) for n, call in enumerate(calls)
     ]
-    bench = Bench(loaded.policy, None, PLACE)
-    bench.submit(batch)
-    with Aside(loaded.document, None, PLACE) as aside:
-        aside.submit(batch)
-        assert aside.result() == bench.result()
-    assert bench.result()[1].changed > 20
+    judged = Bench(loaded.policy, None, PLACE).judge(batch)
+    with aside(loaded.document, None, PLACE) as judge:
+        assert judge(batch)() == judged
+    assert judged[1].changed > 20
 
 
 def _file(rows: list[list[str]], **house: Any) -> CdrFile:
