@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from screener import number
 from screener.call import Call, Stage
-from screener.config.settings import Line, OptionalLine, Region  # noqa: TC001 - pydantic reads annotations
+from screener.config.settings import Line, OptionalLine, Region, whole
 from screener.config.validating import key_place, locate
 from screener.facts import CATALOGUE, PRESENTATIONS, facts_of, never_seen
 from screener.policy import Flag, Number, Symbol, Written
@@ -50,12 +50,6 @@ def _moment(value: object) -> datetime:
     raise PydanticCustomError("moment", "expected a local time such as 2026-03-04 12:00")
 
 
-def _whole(value: object) -> int:
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value, re.ASCII):
-        return int(value)
-    raise PydanticCustomError("whole", "expected a whole number such as 4")
-
-
 def _presentation(value: object) -> str:
     if isinstance(value, str) and value in PRESENTATIONS:
         return value
@@ -74,7 +68,9 @@ def _range(value: object) -> tuple[float, float]:
 
 
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string"})]
-Whole = Annotated[int, BeforeValidator(_whole), WithJsonSchema({"type": "integer", "minimum": 0})]
+Whole = Annotated[
+    int, whole(999_999_999, 0, "a whole number such as 4"), WithJsonSchema({"type": "integer", "minimum": 0})
+]
 Range = Annotated[
     tuple[float, float],
     BeforeValidator(_range),

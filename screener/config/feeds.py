@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from screener.config.nodes import Scalar, Tree, merge
-from screener.config.settings import Line, OptionalLine  # noqa: TC001 - pydantic reads annotations
+from screener.config.settings import Line, OptionalLine, whole
 from screener.config.validating import MISSING, locate
 from screener.policy import Flag, Number, Positive, Text, Written
 
@@ -44,12 +44,6 @@ def _share(value: float) -> float:
 
 def _or_never(value: object, days: ValidatorFunctionWrapHandler) -> float:
     return math.inf if value == "off" else float(days(value))
-
-
-def _whole(value: object) -> int:
-    if isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,7}", value, re.ASCII):
-        return int(value)
-    raise PydanticCustomError("count", "expected a whole number from 1 to 99999999")
 
 
 def _country(code: str) -> str:
@@ -92,7 +86,7 @@ Days = Annotated[
         {"anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 1000}, {"enum": ["off", False]}]}
     ),
 ]
-Whole = Annotated[int, BeforeValidator(_whole)]
+Whole = Annotated[int, whole(99_999_999)]
 
 
 ColumnName = Annotated[str, StringConstraints(max_length=100)]
@@ -161,15 +155,14 @@ def with_defaults(tree: Tree, key: str = "feeds") -> Tree:
 
     `key` is where they stand; what is said of feeds here holds for whatever stands there.
     """
-    defaults, feeds = tree.items.get("defaults"), tree.items.get(key)
+    defaults, feeds = tree.get("defaults"), tree.get(key)
     if not isinstance(feeds, Tree):
         return tree
-    if not isinstance(defaults, Tree):  # that is the problem then, not each value that no feed has
-        return Tree(tree.place, tree.items | {key: Tree(feeds.place)}, tree.keys)
-    whole = {
-        name: merge(defaults, feed) if isinstance(feed, Tree) else feed for name, feed in feeds.items.items()
-    }
-    return Tree(tree.place, tree.items | {key: Tree(feeds.place, whole, feeds.keys)}, tree.keys)
+    whole = {}
+    if isinstance(defaults, Tree):  # else that is the problem, not each value that no feed has
+        for name, feed in feeds.items():
+            whole[name] = merge(defaults, feed) if isinstance(feed, Tree) else feed
+    return Tree(tree.place, {**tree, key: Tree(feeds.place, whole, feeds.key_places)}, tree.key_places)
 
 
 def told_once(problems: Iterable[str]) -> list[str]:

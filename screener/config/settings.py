@@ -19,10 +19,16 @@ from screener.facts import Place
 from screener.policy import Flag, Trunk, Written
 
 
-def _port(value: object) -> int:
-    if isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,4}", value, re.ASCII) and int(value) < 2**16:
-        return int(value)
-    raise PydanticCustomError("port", "expected a port number from 1 to 65535")
+def whole(most: int, least: int = 1, expected: str = "a whole number from 1 to {most}") -> BeforeValidator:
+    """Reads a whole number within limits."""
+
+    def read(value: object) -> int:
+        digits = isinstance(value, str) and re.fullmatch(r"0|[1-9][0-9]{0,8}", value, re.ASCII)
+        if digits and least <= int(digits[0]) <= most:
+            return int(digits[0])
+        raise PydanticCustomError("whole", f"expected {expected}", {"most": most})
+
+    return BeforeValidator(read)
 
 
 def _zone(name: str) -> str:
@@ -68,19 +74,6 @@ def _absolute(text: str) -> Path:
     return path
 
 
-def _count(most: int) -> BeforeValidator:
-    def count(value: object) -> int:
-        if (
-            isinstance(value, str)
-            and re.fullmatch(r"[1-9][0-9]{0,4}", value, re.ASCII)
-            and int(value) <= most
-        ):
-            return int(value)
-        raise PydanticCustomError("count", "expected a whole number from 1 to {most}", {"most": most})
-
-    return BeforeValidator(count)
-
-
 def _optional_path(text: str) -> str:
     return str(_absolute(text)) if text else ""
 
@@ -104,7 +97,7 @@ class Ami(Written):
     """Where Asterisk's manager interface is, and the account on it."""
 
     host: Line
-    port: Annotated[int, BeforeValidator(_port)]
+    port: Annotated[int, whole(65_535, expected="a port number from 1 to {most}")]
     username: Line
     secret: SecretStr
     secret_file: OptionalLine
@@ -115,7 +108,7 @@ class Redis(Written):
     """Where the store is; an empty URL means the embedded one. The URL may hold a password."""
 
     url: Annotated[OptionalLine, AfterValidator(_redis_url)] = Field(repr=False)
-    memory_mb: Annotated[int, _count(65_536)]
+    memory_mb: Annotated[int, whole(65_536)]
 
     @property
     def memory_bytes(self) -> int:
@@ -132,8 +125,8 @@ class TrunkSettings(Written):
 class Trust(Written):
     """How our own calls teach trust; an empty `voicemail_dir` means that messages teach nothing."""
 
-    long_call_s: Annotated[int, _count(3600)]
-    half_life_days: Annotated[int, _count(3650)]
+    long_call_s: Annotated[int, whole(3600)]
+    half_life_days: Annotated[int, whole(3650)]
     voicemail_dir: Annotated[OptionalLine, AfterValidator(_optional_path)]
 
 
@@ -143,8 +136,8 @@ class Transcription(Written):
     enabled: Flag
     model: Line
     language: Annotated[str, StringConstraints(pattern=r"^([a-z]{2,3})?$")]
-    max_s: Annotated[int, _count(3600)]
-    queue: Annotated[int, _count(10_000)]
+    max_s: Annotated[int, whole(3600)]
+    queue: Annotated[int, whole(10_000)]
 
 
 class Log(Written):
