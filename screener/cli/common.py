@@ -15,6 +15,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
 from rich.console import Console
+from rich.progress import Progress, ProgressColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -125,3 +126,16 @@ def show_table(columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Non
     # Into a pipe there is no width to fit: whole lines for grep and awk.
     console = Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", _WIDE)))
     console.print(table)
+
+
+def progress(*columns: ProgressColumn) -> Progress:
+    """A bar for people who wait at a terminal, with further columns."""
+    console = Console(stderr=True)
+    return Progress(
+        *Progress.get_default_columns(),
+        *columns,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        redirect_stdout=sys.stdout.isatty(),
+    )

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import getpass
 import sys
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, TextColumn
+from rich.progress import DownloadColumn
 
 from screener import app
-from screener.cli.common import Caller, Site, T, load, minute, on_store, show, show_table, span
+from screener.cli.common import Caller, Site, T, load, minute, on_store, progress, show, show_table, span
 from screener.state import Entry, ListKind, Lists, Row
 
 if TYPE_CHECKING:
@@ -95,18 +93,11 @@ def import_file(
     like = Row("", kind, source=file.name, by=getpass.getuser())
 
     async def take(lists: Lists) -> ImportReport:
-        columns = (*Progress.get_default_columns(), TextColumn("{task.fields[line]:,} lines"))
         with (
-            Progress(*columns, console=Console(stderr=True), transient=True) as progress,
-            file.open("rb") as raw,
-            TextIOWrapper(raw, "utf-8-sig", errors="replace") as lines,
+            progress(DownloadColumn()) as bar,
+            bar.open(file, "r", encoding="utf-8-sig", errors="replace", description="importing") as lines,
         ):
-            task = progress.add_task("importing", total=file.stat().st_size or None, line=0)
-
-            def told(line: int) -> None:
-                progress.update(task, completed=raw.tell() if raw.seekable() else 0, line=line)
-
-            return await lists.load(lines, like=like, force=force, progress=told)
+            return await lists.load(lines, like=like, force=force)
 
     report = _with_lists(site, take)
     for line, reason in report.refused:

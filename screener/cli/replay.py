@@ -17,17 +17,16 @@ from contextlib import (
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, cast
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from screener import app, config
 from screener import replay as past
-from screener.cli.common import Site, has_store, load, show, show_table, span, store
+from screener.cli.common import Site, has_store, load, progress, show, show_table, span, store
 from screener.feeds import terms_of
 from screener.state import EmbeddedServer, Rehearsal
 
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from screener.config import Config
-    from screener.replay import CdrFile, Changed, House, LedgerFile, Tally
+    from screener.replay import CdrFile, Changed, LedgerFile, Tally
     from screener.replay.comparing import Judge
 
 SQLITE = b"SQLite format 3\0"
@@ -100,16 +99,19 @@ def replay(
     present = load(site)
     candidate = config.load(against) if against else present
     since = app.now() - span(last) if last else None
-    house = past.House(
-        _zone(timezone) if timezone else present.settings.zone,
-        tuple(inbound_context or past.INBOUND_CONTEXTS),
-        frozenset(trunk or ()),
+    zone = _zone(timezone) if timezone else present.settings.zone
+    read = partial(
+        past.CdrFile,
+        zone=zone,
+        contexts=inbound_context or past.INBOUND_CONTEXTS,
+        trunks=trunk or (),
+        header=form == "freepbx",
     )
     with ExitStack() as stack:
         out = _Output(present.settings.zone, limit)
         if json_file:
             out.lines = stack.enter_context(_written(json_file))
-        calls = _opened(source, form, house, present)
+        calls = _opened(source, form, read, present)
         baseline = present if against and not isinstance(calls, past.LedgerFile) else None
         judge = partial(_judge, candidate, baseline)
         live = store(present.settings) if lists and has_store(present.settings) else nullcontext()
@@ -137,15 +139,18 @@ def _zone(name: str) -> ZoneInfo:
         ) from None
 
 
-def _opened(source: Path | None, form: Format, house: House, present: Config) -> LedgerFile | CdrFile:
+def _opened(
+    source: Path | None, form: Format, read: Callable[[Path], CdrFile], present: Config
+) -> LedgerFile | CdrFile:
     if source is None:
         return past.LedgerFile(app.ledger_path(present.settings))
-    with source.open("rb") as stream:
-        if form == "auto" and stream.peek(len(SQLITE)).startswith(SQLITE):
-            form = "ledger"
-        if form == "ledger":
+    with (
+        progress() as bar,
+        BufferedReader(cast("RawIOBase", bar.open(source, "rb", description="reading"))) as stream,
+    ):
+        if form == "ledger" or (form == "auto" and stream.peek().startswith(SQLITE)):
             return past.LedgerFile(source)
-        calls = past.CdrFile(source, house, header=form == "freepbx")
+        calls = read(source)
         reported = 0
 
         def report(line: int, reason: str) -> None:
@@ -154,9 +159,7 @@ def _opened(source: Path | None, form: Format, house: House, present: Config) ->
             if reported <= _MAX_REPORTED:
                 sys.stderr.write(f"{source}:{line}: {reason}\n")
 
-        with _progress() as progress:
-            task = progress.add_task("reading", total=source.stat().st_size)
-            calls.read(stream, report, lambda read: progress.update(task, completed=read))
+        calls.read(stream, report)
     if reported > _MAX_REPORTED:
         sys.stderr.write(f"{source}: and {reported - _MAX_REPORTED} more such lines\n")
     return calls
@@ -178,15 +181,15 @@ async def _run(
         server = await stack.enter_async_context(EmbeddedServer(own))
         feeds, half_life_days = terms_of(candidate.feeds), settings.trust.half_life_days
         state = stack.enter_context(Rehearsal(server.url, lists, feeds, half_life_days=half_life_days))
-        progress = stack.enter_context(_progress())
-        task = progress.add_task("judging", total=total)
+        bar = stack.enter_context(progress())
+        task = bar.add_task("judging", total=total)
         region_of, long_call_s = settings.place.region_of, settings.trust.long_call_s
         batches = past.rerun(calls, state, judging, region_of, since, long_call_s=long_call_s)
         for changes, counts in batches:
             tally.add(counts)
             for change in changes:
                 out.tell(change)
-            progress.update(task, completed=tally.calls + tally.not_asked)
+            bar.update(task, completed=tally.calls + tally.not_asked)
             await asyncio.sleep(0)  # so that Ctrl-C is heard
     return tally
 
@@ -197,13 +200,6 @@ def _judge(candidate: Config, baseline: Config | None, total: int) -> AbstractCo
         return past.aside(candidate.document, baseline.document if baseline else None, place)
     bench = past.Bench(candidate.policy, baseline.policy if baseline else None, place)
     return nullcontext(lambda batch: partial(bench.judge, batch))
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        console=console, transient=True, disable=not console.is_terminal, redirect_stdout=sys.stdout.isatty()
-    )
 
 
 @dataclass(slots=True)

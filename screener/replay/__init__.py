@@ -6,7 +6,7 @@ the order of time); `aside` is the second process.
 """
 
 from screener.replay.aside import aside
-from screener.replay.cdr import INBOUND_CONTEXTS, CdrFile, House
+from screener.replay.cdr import INBOUND_CONTEXTS, CdrFile
 from screener.replay.comparing import BLOCKED_TALK_S, Bench, Changed, Tally
 from screener.replay.past import PastCall, PastDial
 from screener.replay.recorded import LedgerFile
@@ -18,7 +18,6 @@ __all__ = [
     "Bench",
     "CdrFile",
     "Changed",
-    "House",
     "LedgerFile",
     "PastCall",
     "PastDial",

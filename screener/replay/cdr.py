@@ -14,7 +14,6 @@ import csv
 import re
 import sqlite3
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 from fnmatch import translate
@@ -28,7 +27,7 @@ from screener.state.manner import manner_of
 from screener.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import tzinfo
     from pathlib import Path
 
@@ -45,24 +44,10 @@ UNKNOWN: Final = frozenset(("call.diverted",))
 
 _LEAST = COLUMNS.index("amaflags") + 1
 _MAX_LINE = 16_384
-_PROGRESS_LINES = 1000
 _MAX_TALK_S = 10**7
 _MAX_EXTENSION = 6
 _YEARS = range(2000, 2100)
 _MACHINES = frozenset(("voicemail", "voicemailmain", "minivmrecord", "record"))
-
-
-@dataclass(frozen=True, slots=True)
-class House:
-    """How calls from outside are told from others, and the time zone that records are written in.
-
-    A call is inbound if its record has a `did`, its context matches one of `contexts` (with `*`), or
-    its channel belongs to one of `trunks` (`PJSIP/carrier`).
-    """
-
-    zone: tzinfo
-    contexts: tuple[str, ...] = INBOUND_CONTEXTS
-    trunks: frozenset[str] = frozenset()
 
 
 class _Kind(IntEnum):
@@ -106,34 +91,38 @@ _IN_ORDER = "SELECT * FROM call WHERE kind >= 1 AND at_us >= ? ORDER BY at_us, i
 
 
 class CdrFile:
-    """The inbound and outbound calls of one file, each once, in the order of their start."""
+    """The inbound and outbound calls of one file, each once, in the order of their start.
 
-    def __init__(self, path: Path, house: House, *, header: bool = False) -> None:
+    A call is inbound if its record has a `did`, its context matches one of `contexts` (with `*`), or
+    its channel belongs to one of `trunks` (`PJSIP/carrier`). Times without a zone are of `zone`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        zone: tzinfo,
+        contexts: Iterable[str] = INBOUND_CONTEXTS,
+        trunks: Iterable[str] = (),
+        *,
+        header: bool = False,
+    ) -> None:
         """With `header` the first line must name the columns; without, it may."""
         self.path = path
         self.skipped: Counter[str] = Counter()
         self.contexts: Counter[str] = Counter()
-        self._house = house
-        self._needs_header = header
-        self._inbound = re.compile("|".join(map(translate, house.contexts)) or r"(?!)")
+        self._zone, self._trunks, self._needs_header = zone, frozenset(trunks), header
+        self._inbound = re.compile("|".join(map(translate, contexts)) or r"(?!)")
         # A temporary file of SQLite's own, which is gone with the connection.
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(_SCHEMA)
 
-    def read(
-        self,
-        stream: BinaryIO,
-        report: Callable[[int, str], None],
-        progress: Callable[[int], None] = lambda _: None,
-    ) -> None:
+    def read(self, stream: BinaryIO, report: Callable[[int, str], None]) -> None:
         """Take in all records; bad ones are reported with line and reason, and skipped.
-
-        `progress` is told now and then how many bytes are read.
 
         Raises SourceUnreadable if no line of the file can be used.
         """
         self._db.execute("BEGIN")
-        self._db.executemany(_INSERT, self._records(stream, report, progress))
+        self._db.executemany(_INSERT, self._records(stream, report))
         self._db.execute("COMMIT")
         counts = self._db.execute("SELECT kind, count(*) FROM call GROUP BY kind")
         self.skipped.update({_Kind(kind).name.lower(): n for kind, n in counts if kind != _Kind.INBOUND})
@@ -162,14 +151,10 @@ class CdrFile:
             manner = manner_of(disposition, one.lasted_s, one.held_s, by_caller=True)
             yield PastCall(call, answered, one.talk_s, UNKNOWN, over_s=one.lasted_s, manner=manner)
 
-    def _records(
-        self, stream: BinaryIO, report: Callable[[int, str], None], progress: Callable[[int], None]
-    ) -> Iterator[_Record]:
+    def _records(self, stream: BinaryIO, report: Callable[[int, str], None]) -> Iterator[_Record]:
         columns: Sequence[str] = ()
         delimiter = ","
         for number, line in _lines(stream):
-            if number % _PROGRESS_LINES == 0:
-                progress(stream.tell())
             try:
                 if not columns:
                     found = _header(line)
@@ -210,7 +195,7 @@ class CdrFile:
         context, channel = row["dcontext"], row["channel"]
         if channel.startswith("Local/"):
             return _Kind.INTERNAL
-        if row["did"] or self._inbound.match(context) or channel.rpartition("-")[0] in self._house.trunks:
+        if row["did"] or self._inbound.match(context) or channel.rpartition("-")[0] in self._trunks:
             return _Kind.INBOUND
         shown = printable(context, 40)
         if shown in self.contexts or len(self.contexts) < _MAX_LINE:
@@ -225,7 +210,7 @@ class CdrFile:
             at = None
         if at is None or at.year not in _YEARS:
             raise ValueError(f"{printable(text, 32)!r} is not a time such as 2026-01-31 12:00:00")
-        return at if at.tzinfo else at.replace(tzinfo=self._house.zone)
+        return at if at.tzinfo else at.replace(tzinfo=self._zone)
 
 
 def _row(cells: list[str], columns: Sequence[str]) -> Mapping[str, str]:
