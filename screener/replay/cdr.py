@@ -135,11 +135,11 @@ class CdrFile:
     def total(self, since: datetime | None) -> int:
         """How many calls from outside there are."""
         counted = "SELECT count(*) FROM call WHERE kind = 2 AND at_us >= ?"
-        return int(self._db.execute(counted, (micros(since) if since else 0,)).fetchone()[0])
+        return int(self._db.execute(counted, (micros(since),)).fetchone()[0])
 
     def calls(self, since: datetime | None) -> Iterator[PastCall | PastDial]:
         """Calls from and to the outside that began at `since` or later."""
-        rows = self._db.execute(_IN_ORDER, (micros(since) if since else 0,))
+        rows = self._db.execute(_IN_ORDER, (micros(since),))
         for one in map(_Record._make, rows):
             at, answered = EPOCH + timedelta(microseconds=one.at_us), bool(one.answered)
             if one.kind == _Kind.OUTBOUND:
