@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +14,7 @@ import typer
 from screener import app, ledger, number
 from screener.call import Call, Stage
 from screener.cli.common import AsJson, Site, has_store, load, on_store, show, show_json, show_table, span
+from screener.config import schemas
 from screener.facts import CATALOGUE, facts_of, never_seen
 from screener.feeds import terms_of
 from screener.policy import explain as taken_apart
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from screener.number import CallerNumber
 
 config_cli = typer.Typer(help="Show the configuration in force.", no_args_is_help=True)
+
+SchemaName = StrEnum("Name", {name.upper(): name for name in schemas.MODELS})  # type: ignore[misc]
 
 
 def facts(as_json: AsJson = False) -> None:
@@ -175,3 +181,23 @@ def config_show(
     """Print every value in force; secrets are hidden."""
     for one in load(site).effective():
         show(f"{one.path} = {one.value}" + (f"    # {one.origin}" if origin else ""))
+
+
+@config_cli.command("schema")
+def schema(
+    name: Annotated[SchemaName | None, typer.Argument(help="Which file; all of them if not given.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(show_default=False, help="Write NAME.schema.json into this directory instead."),
+    ] = None,
+) -> None:
+    """Print JSON schemas, for an editor that completes and checks the files while they are written."""
+    made = {one: schemas.schema(one) for one in ([str(name)] if name else schemas.MODELS)}
+    if to is None:
+        show_json(made[str(name)] if name else made)
+        return
+    to.mkdir(parents=True, exist_ok=True)
+    for one, content in made.items():
+        path = to / f"{one}.schema.json"
+        path.write_text(json.dumps(content, indent=2) + "\n")
+        show(f"{path}, for {schemas.MODELS[one][0]}: # yaml-language-server: $schema={path}")

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import phonenumbers
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
     StringConstraints,
     ValidatorFunctionWrapHandler,
@@ -21,7 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from screener.config.nodes import Scalar, Tree, merge
-from screener.config.settings import Line, OptionalLine, whole
+from screener.config.settings import Line, OptionalLine, such, whole
 from screener.config.validating import MISSING, locate
 from screener.policy import Flag, Number, Positive, Text, Written
 
@@ -36,22 +35,8 @@ SHIPPED = "shipped:"
 """Before the name of a file that comes with the screener, in `config/feeds/`."""
 
 
-def _share(value: float) -> float:
-    if not 0 <= value <= 1:
-        raise PydanticCustomError("share", "expected a share from 0 to 1, such as 0.3")
-    return value
-
-
 def _or_never(value: object, days: ValidatorFunctionWrapHandler) -> float:
     return math.inf if value == "off" else float(days(value))
-
-
-def _country(code: str) -> str:
-    if code and code not in phonenumbers.SUPPORTED_REGIONS:
-        raise PydanticCustomError(
-            "region", "no such country; expected two capital letters such as US, or nothing"
-        )
-    return code
 
 
 def _source(text: str) -> str:
@@ -70,15 +55,21 @@ def _source(text: str) -> str:
     return text
 
 
-def _name(name: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", name):
-        raise PydanticCustomError(
-            "feed", "the name of a feed is written in small letters, such as phoneblock"
-        )
-    return name
-
-
-Share = Annotated[Number, AfterValidator(_share)]
+Share = Annotated[Number, such(lambda share: 0 <= share <= 1, "expected a share from 0 to 1, such as 0.3")]
+Country = Annotated[
+    str,
+    such(
+        {"", *phonenumbers.SUPPORTED_REGIONS}.__contains__,
+        "no such country; expected two capital letters such as US, or nothing",
+    ),
+]
+Name = Annotated[
+    str,
+    such(
+        re.compile("[a-z][a-z0-9_-]{0,31}").fullmatch,
+        "the name of a feed is written in small letters, such as phoneblock",
+    ),
+]
 Days = Annotated[
     Positive,
     WrapValidator(_or_never),
@@ -109,7 +100,7 @@ class Columns(Written):
 class Defaults(Written):
     """What every feed has unless it says otherwise; `inf` days stand for `off`."""
 
-    country: Annotated[str, AfterValidator(_country)]
+    country: Country
     columns: Columns
     token_file: OptionalLine
     refresh_hours: Positive
@@ -147,7 +138,7 @@ class FeedsFile(Written):
     """The contents of `feeds.yaml`, once `defaults` is laid under each feed."""
 
     defaults: Defaults
-    feeds: dict[Annotated[str, BeforeValidator(_name)], Feed] = Field(description="The feeds by their names.")
+    feeds: dict[Name, Feed] = Field(description="The feeds by their names.")
 
 
 def with_defaults(tree: Tree, key: str = "feeds") -> Tree:

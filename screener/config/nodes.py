@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
 import yaml
 
@@ -148,15 +148,6 @@ def _place_of(text: str, offset: int, file: str) -> Place:
     return Place(file, text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
 
 
-class _Mark(Protocol):
-    """Where the parser is; its two implementations share no class."""
-
-    @property
-    def line(self) -> int: ...
-    @property
-    def column(self) -> int: ...
-
-
 class _Builder:
     """Builds the tree from the parser's events, which come without recursion; ours ends at MAX_DEPTH."""
 
@@ -231,7 +222,7 @@ class _Builder:
             return start + 1, place.line
         return 0, 0
 
-    def _at(self, mark: _Mark | None) -> Place:
+    def _at(self, mark: Any) -> Place:  # noqa: ANN401 - the marks of the two parsers share no class
         return Place(self._file, mark.line + 1, mark.column + 1) if mark else Place(self._file, 1, 1)
 
     def _refuse(self, event: yaml.Event, text: str) -> NoReturn:

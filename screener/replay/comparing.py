@@ -26,8 +26,6 @@ BLOCKED_TALK_S: Final = 60
 """A caller to whom somebody talked for longer is wanted: a change that would block him is refused."""
 
 _BLOCKING = frozenset((Action.VOICEMAIL, Action.REJECT))
-_COUNTS = ("calls", "changed", "rescored", "blocked", "challenged", "not_asked", "differ")
-_COUNTERS = ("actions", "old_hits", "new_hits", "missing")
 _MAX_DIFFERING = 20
 
 Heard = tuple["PastCall", "CallerNumber", "Mapping[str, FactValue]"]
@@ -105,17 +103,15 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Add the counts of a further part of the replay."""
-        for name in _COUNTS:
+        for name in self.__slots__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in _COUNTERS:
-            getattr(self, name).update(getattr(other, name))
-        self.differing = (self.differing + other.differing)[:_MAX_DIFFERING]
+        del self.differing[_MAX_DIFFERING:]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, in a fixed order."""
         old, new = self.old_hits, self.new_hits
         return {
-            **{name: getattr(self, name) for name in _COUNTS},
+            **{name: n for name in self.__slots__ if isinstance(n := getattr(self, name), int)},
             "differing": self.differing,
             "actions": [[*pair, n] for pair, n in sorted(self.actions.items())],
             "rules": [[symbol, old[symbol], new[symbol]] for symbol in sorted(old.keys() | new.keys())],
