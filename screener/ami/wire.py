@@ -25,12 +25,12 @@ UNSAFE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 """ASCII's control characters, and halves of characters, which cannot be sent."""
 OURS = re.compile(rb"Event: (UserEvent|ChannelTalkingSt)")
 """The events that somebody here wants; others are not even parsed."""
-WHOLE = re.compile(
-    rb"\r\nCallerIDNum: [^\r\n]*\r\nCallerIDName: [^\r\n]*\r\nConnectedLineNum: [^\r\n]*"
-    rb"\r\nConnectedLineName: [^\r\n]*(?:\r\n(?:Language|AccountCode|Context|Exten|Priority|Uniqueid): "
-    rb"[^\r\n]*){5,6}\r\nLinkedid: "
+TAIL = (
+    rb"CallerIDName: [^\r\n]*\r\nConnectedLineNum: [^\r\n]*\r\nConnectedLineName: [^\r\n]*"
+    rb"(?:\r\n(?:Language|AccountCode|Context|Exten|Priority|Uniqueid): [^\r\n]*){5,6}\r\nLinkedid: "
 )
-"""Of each event of a channel, by Asterisk; a caller's text in it is too short (80 bytes) to be like it."""
+"""In each event of a channel, by Asterisk; a caller's own text is too short (80 bytes) to be like it."""
+WHOLE, RESTS = re.compile(rb"\r\nCallerIDNum: [^\r\n]*\r\n" + TAIL), re.compile(TAIL)
 
 
 def action(name: str, **headers: str) -> Action:
@@ -83,7 +83,7 @@ class Wire(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         self._owner = manager
         self._buffer = bytearray()
         # A caller who renames himself in mid-call, by a re-INVITE, is out of the dialplan's reach: with line
-        # breaks in his number, what follows of this one write of Asterisk's is what he wrote.
+        # breaks in his number, what follows up to the rest of Asterisk's own event is what he wrote.
         self._torn = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -117,8 +117,9 @@ class Wire(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
             # more rights than it needs must not slow calls down.
             if raw.startswith(b"Event: ") and not OURS.match(raw):
                 continue
-            self._torn = self._torn or (b"\r\nCallerIDNum: " in raw and not WHOLE.search(raw))
-            if self._torn and not raw.startswith(b"Response: "):
+            tears = b"\r\nCallerIDNum: " in raw and not WHOLE.search(raw)
+            if (self._torn or tears) and not raw.startswith(b"Response: "):
+                self._torn = not RESTS.search(raw)
                 log.error("dropped: a caller forged it by his caller ID", message=bytes(raw[:200]))
                 continue
             try:
@@ -127,7 +128,6 @@ class Wire(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
                     self.handle_message(message)
             except Exception:
                 log.exception("a message from Asterisk could not be read", message=bytes(raw[:200]))
-        self._torn = self._torn and bool(rest)
 
     def abort(self) -> None:
         """End the connection at once, without waiting for a peer that may be dead."""
