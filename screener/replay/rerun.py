@@ -109,7 +109,7 @@ class _Asked:
                 at = call.at.timestamp()
                 sent += self._learned_by(at)
                 asks = call.stage is Stage.SETUP
-                sent.append(Question(caller.key, call.did, call.id, at, asks, call.trunk))
+                sent.append(Question(caller.key, call.did, call.id, at, asks, call.trunk, call.agent))
                 batch.append((past, caller))
                 if asks and past.manner:
                     over_at = at + past.over_s
