@@ -131,7 +131,7 @@ class _Asked:
         lesson = trust.of_call(
             answered=past.answered, talk_s=past.talk_s, passed=passed, long_call_s=self._long_call_s
         )
-        for one in (trust.of_challenge(past.challenge), lesson):
+        for one in (trust.of_challenge(past.challenge), trust.of_talk(past.challenge, past.symbols), lesson):
             if one:
                 self._keep(Taught(caller.key, one, past.call.at.timestamp() + past.talk_s))
 

@@ -160,6 +160,10 @@ ROWS: list[tuple[str, dict[str, str], FactValue | None]] = [
 ]
 
 OBSERVED: dict[str, FactValue] = {
+    "talk.over_share": 0.75,
+    "talk.through_s": 2.5,
+    "talk.monologue_s": 14.0,
+    "talk.silent_s": 0.5,
     "list.allow": False,
     "list.block": True,
     "list.entry": "+86177*",
