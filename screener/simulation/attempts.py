@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
+MAILBOX_S: Final = 25.0
+"""After so much ringing a house that has a mailbox offers it, as Asterisk's own. proposal"""
+
 
 @dataclass(frozen=True, slots=True)
 class Press:
-    """Keys, the first `after_s` since the voice had named those to press; `keys` None are the named ones."""
+    """Keys, the first `after_s` since the voice had named those to press, `pace_s` between two of them.
+
+    `keys` None are the named ones.
+    """
 
     after_s: float
     keys: str | None
+    pace_s: float = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,11 @@ class Attempt:
     if nobody; they then talk for `talk_s`, and `caller_ends` says who ends it. With a machine of ours he
     stays for `stays_s` at most. `person`: a human is on his line. Who reached one of us for `errand`
     makes no further attempts for it; an empty errand is never done.
+
+    His machine `plays` a recording, over and over; the same text is the same sound, none is a person or
+    silence. What people of ours then do, if the call comes to it: `message` is what becomes of the one that
+    he leaves in the mailbox of the house, empty if none. After a talk, or `heard_after_s` after a recording
+    of ours, his number is blocked, after a recording allowed (`listed`); what he plays is `judged`.
     """
 
     at: datetime
@@ -64,6 +76,11 @@ class Attempt:
     attestation: str = ""
     verified: str = ""
     agent: str = ""
+    plays: str = ""
+    message: Literal["", "kept", "deleted"] = ""
+    listed: Literal["", "block", "allow"] = ""
+    judged: Literal["", "harmless", "robocall"] = ""
+    heard_after_s: float = 0.0
 
     @property
     def answered(self) -> bool:
@@ -87,10 +104,32 @@ class Dialling:
     talk_s: float
 
 
-def as_it_rings(history: Iterable[Attempt | Dialling]) -> Iterator[Attempt | Dialling]:
+@dataclass(frozen=True, slots=True)
+class Awaiting:
+    """One of us says to the telephone system that a call with a code is to come."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """A feed, the first or the second that the house reads, names a number from now on."""
+
+    at: datetime
+    number: str
+    feed: int
+    votes: int
+
+
+Event: TypeAlias = Attempt | Dialling | Awaiting | Complaint
+
+
+def as_it_rings(history: Iterable[Event]) -> Iterator[Attempt | Dialling]:
     """What is heard of a history in a house without a screener: no attempt for an errand that is done."""
     done: set[str] = set()
     for one in history:
+        if isinstance(one, Awaiting | Complaint):
+            continue
         if isinstance(one, Attempt) and one.errand:
             if one.errand in done:
                 continue
@@ -105,14 +144,16 @@ def as_it_rings(history: Iterable[Attempt | Dialling]) -> Iterator[Attempt | Dia
 def person(chance: random.Random) -> Reaction:
     """Listens and presses the key; 3 in 100 miss a try, by a wrong key or by none in time.
 
-    proposal; RobocallGuard recognised 97.8 % of people. The delay has a median of 1.6 s.
+    proposal; RobocallGuard recognised 97.8 % of people. The delay has a median of 1.6 s, and 0.3 to 1.2 s go
+    from one key to the next.
     """
 
     def press() -> Press | None:
         missed = chance.random()
         if missed < 0.015:
             return None
-        return Press(chance.lognormvariate(0.47, 0.45), _any_keys(chance) if missed < 0.03 else None)
+        keys = _any_keys(chance) if missed < 0.03 else None
+        return Press(chance.lognormvariate(0.47, 0.45), keys, chance.uniform(0.3, 1.2))
 
     return Reaction("person", (press(), press()), chance.uniform(0.3, 1.5), chance.uniform(0.3, 1.2))
 

@@ -71,13 +71,13 @@ class Line:
 
     # ------------------------------------------------------------ what the caller does
 
-    async def converses(self) -> None:
-        """Wait until somebody answers; both speak at once, and each hears the other."""
+    async def converses(self, spoken: bytes = b"") -> None:
+        """Wait until somebody answers; both speak at once, he `spoken`, and each hears the other."""
         await self._step("ringing", self.rang.wait(), PROMPT_S if self.should is End.PASSED else REACH_S)
         phone = self._phone()
         await self._step("ringing", phone.answered.wait(), REACH_S)
         await self._step("ringing", self.dialog.answered.wait(), REACH_S)
-        spoken, answer = sound.speech(GREETING), sound.speech(HELLO, "en-gb")
+        spoken, answer = spoken or sound.speech(GREETING), sound.speech(HELLO, "en-gb")
         await self._step("talking", _at_once(self.dialog.say(spoken), phone.say(answer)), REACH_S * 2)
         await self._reached("the telephone", spoken, phone)
         await self._reached("the caller", answer, self.dialog)
@@ -89,14 +89,14 @@ class Line:
         return str(await self._step("listening", heard, PROMPT_S))
 
     async def obeys(self) -> None:
-        """Press each of the keys that the voice names."""
-        for _ in range(KEYS):
-            self.presses(await self.is_told_a_key())
+        """Press the keys that the voice names."""
+        self.presses("".join([await self.is_told_a_key() for _ in range(KEYS)]))
 
-    def presses(self, key: str) -> None:
-        """Press a key."""
-        self.doing = f"pressing {key}"
-        self.dialog.press(key)
+    def presses(self, keys: str) -> None:
+        """Press one key after the other."""
+        self.doing = f"pressing {keys}"
+        for key in keys:
+            self.dialog.press(key)
 
     async def hears(self, prompt: str) -> None:
         """Wait until one of the prompts is being played (a piece one second into it)."""

@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 FRIEND = "+8613912345678"
 STRANGER = "+8613800138000"
 COLLECTOR = "+8617712345678"
+OUTSIDE = """
+[from-phone]
+exten => _[+0-9].,1,ExecIf(${DIALPLAN_EXISTS(screener-dialled,s,1)}?Gosub(screener-dialled,s,1(${EXTEN})))
+ same => n,Gosub(screener-dialled,s,1(${EXTEN}))
+ same => n,Dial(PJSIP/trunk/sip:${EXTEN}@${CARRIER},30)
+"""
+"""For the dialplan: our telephone calls the outside, where `caller` answers."""
 KEYS = 2
 """How many keys the challenge asks for: the dialplan's SCREENER_DIGITS as shipped."""
 RING_S = 3.0
@@ -83,6 +90,17 @@ class House:
         await asyncio.wait_for(dialled.answered.wait(), RING_S)
         return dialled
 
+    async def dials(self, number: str) -> Dialog:
+        """Call somebody outside from our telephone; the call as he sees it, answered. Needs `OUTSIDE`."""
+        await self.pbx.cli(f"dialplan set global CARRIER 127.0.0.1:{self.caller.port}")
+        await self.pbx.cli(f"channel originate PJSIP/phone extension {number}@from-phone")
+        await self.rings()
+        theirs = await asyncio.wait_for(self.caller.incoming.get(), 5)
+        await asyncio.wait_for(theirs.answered.wait(), 5)
+        # A hangup at once would reach Asterisk before it has put the two together.
+        await theirs.say(sound.tone(0.5))
+        return theirs
+
     async def rings(self, within: float = RING_S) -> Dialog:
         """Wait until our telephone rings; the call as the telephone sees it."""
         return await asyncio.wait_for(self.phone.incoming.get(), within)
@@ -109,12 +127,16 @@ class House:
         """Wait until the caller hears which key to press."""
         return await call.hear(sound.keys(), within, after=after)
 
-    async def obeys(self, call: Dialog, *, keys: int = KEYS, thinks_s: float = 0, instead: str = "") -> None:
-        """Press each key that the voice names, `thinks_s` after hearing it; or `instead` of it."""
-        for _ in range(keys):
-            key = await self.hears_key(call, after=len(call.rtp.heard))
-            await asyncio.sleep(thinks_s)
-            call.press(instead or key)
+    async def hears_keys(self, call: Dialog, keys: int = KEYS) -> str:
+        """Wait until the caller hears which keys to press, one after the other."""
+        return "".join([await self.hears_key(call, after=len(call.rtp.heard)) for _ in range(keys)])
+
+    async def obeys(self, call: Dialog, *, thinks_s: float = 0, instead: str = "") -> None:
+        """Press the keys that the voice names, `thinks_s` after hearing them; or others `instead`."""
+        named = await self.hears_keys(call)
+        await asyncio.sleep(thinks_s)
+        for key in instead or named:
+            call.press(key)
 
     async def ended(self, within: float = 15, **call: Any) -> CallRecord:
         """Wait until the ledger knows how a call ended; `call` selects by fields such as number=…."""
