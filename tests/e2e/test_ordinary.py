@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,11 +55,15 @@ async def test_school_broadcast__of_last_week_again__reaches_four_of_us_and_is_r
     assert ends(await story.robot(school, "115", CLOSED)) == ["answered"]
 
 
-async def test_pharmacy_reminder__at_the_same_minute_every_day__rings(story: Story) -> None:
-    await story.past(*(before(day, "+862155020001", "118", talk_s=40) for day in range(1, 12)))
-    call = await story.robot("+862155020001", "118", "Your prescription is ready.", leaves=True)
+async def test_pharmacy_reminder__in_vain_and_an_hour_later_every_day__rings(story: Story) -> None:
+    number, hour = "+862155020001", 1 / 24
+    days = (
+        (before(day + hour, number, "118"), before(day, number, "118", talk_s=40)) for day in range(1, 12)
+    )
+    await story.past(*itertools.chain(*days))
+    call = await story.robot(number, "118", "Your prescription is ready.", leaves=True)
     assert ends(call) == ["answered"]
-    assert symbols(call) <= {"MANY_THIS_WEEK"}
+    assert "MANY_THIS_WEEK" in symbols(call)
 
 
 async def test_courier__tries_two_of_us_in_a_hurry__rings_each_time(story: Story) -> None:

@@ -97,7 +97,7 @@ class Story:
             yield cls(house)
 
     async def past(self, *calls: list[Past]) -> None:
-        """Let the store count these calls."""
+        """Let the store count these calls, which are later than those of the same callers that it knows."""
         async with serving(self.house.service.state / "store") as url:
             await asyncio.to_thread(_rehearse, url, list(itertools.chain(*calls)))
 
