@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from screener.simulation import ORDINARY
 from tests.pbx.house import OUTSIDE
-from tests.pbx.story import NOBODY_IN, WITHHELD, Story, before, ends, symbols
+from tests.pbx.story import ABROAD, NOBODY_IN, WITHHELD, Story, before, ends, symbols
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -161,3 +161,19 @@ async def test_elderly_caller__who_never_presses_a_key__rings_while_we_know_her_
     assert ends(call) == ["answered"]
     assert {"MANY_TODAY", "MANY_THIS_WEEK", "KNOWN_CALLER"} <= symbols(call)
     assert ends(await story.robot(WITHHELD, "136", "Hello dear, it is me.")) == ["recorded"]
+
+
+async def test_public_service__calls_back_and_then_tells_five_of_us__gets_through(story: Story) -> None:
+    call = await story.person("12345", "139")
+    assert (call.setup["action"], *ends(call)) == ("allow", "answered")
+    await story.past(*(before(n / 144, "110", f"14{n}") for n in (5, 3, 2, 1)))
+    fifth = await story.person("110", "149")
+    assert (*ends(fifth), "PUBLIC_SERVICE" in symbols(fifth)) == ("answered", True)
+
+
+async def test_roaming_colleague__by_a_foreign_trunk__rings_and_gets_through_however_often() -> None:
+    async with Story.open(trunks=ABROAD) as abroad:
+        number, did = "+8613812340001", "+13105550199"
+        await abroad.past(*(before(n / 240, number, did, talk_s=50) for n in (5, 2, 1)))
+        fourth = await abroad.person(number, did)
+        assert (*ends(fourth), "FOREIGN_TRUNK" in symbols(fourth)) == ("answered", True)

@@ -39,6 +39,8 @@ NOBODY_IN = """exten => _2XX,1,Gosub(screener,s,1(${EXTEN}))
 """At 200 to 299 it rings for a second until we give up: a caller who did would look like wangiri."""
 ANONYMOUS = b'"Anonymous" <sip:anonymous@anonymous.invalid>'
 WITHHELD = "anonymous"
+ABROAD = {"PJSIP/trunk": {"region": "US"}}
+"""For the settings: callers come in by a trunk of another country."""
 
 _calls = itertools.count(1)
 
