@@ -16,16 +16,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from screener import number, recordings, telemetry
-from screener.call import (
-    ASK_EVENT,
-    DIALLED_EVENT,
-    END_EVENT,
-    Call,
-    Dialled,
-    Ending,
-    Stage,
-    endpoint,
-)
+from screener.call import ASK_EVENT, DIALLED_EVENT, END_EVENT, Call, Dialled, Ending, Stage, endpoint
 from screener.counters import Counters
 from screener.errors import ScreenerError
 from screener.facts import facts_of
@@ -127,7 +118,12 @@ class Screener:
         try:
             caller = number.parse(call.number, self.place.region_of(call.trunk), call.presentation)
             observed = await self.state.observe(
-                caller.key, call.did, call.id, trunk=call.trunk, count=call.stage is Stage.SETUP
+                caller.key,
+                call.did,
+                call.id,
+                trunk=call.trunk,
+                agent=call.agent,
+                count=call.stage is Stage.SETUP,
             )
             clock.lap("state_ms")
             talk = self.talks.known(call.id, call.at.timestamp()) if call.stage is Stage.CHALLENGE else {}
@@ -184,7 +180,9 @@ class Screener:
         """Learn what the call says of its caller; a call that brings no number teaches nothing."""
         trunk = endpoint(ending.channel)
         caller = number.parse(ending.number, self.place.region_of(trunk)).key
-        how = manner_of(ending.disposition, ending.lasted_s, ending.held_s, by_caller=ending.by_caller)
+        how = manner_of(
+            ending.disposition, ending.lasted_s, ending.held_s, by_caller=ending.by_caller, peer=ending.peer
+        )
         await self.learning.over(caller, ending.did, ending.id, how)
         await self._learn_challenge(ending, caller, trunk)
         lesson = trust.of_call(

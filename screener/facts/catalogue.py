@@ -124,7 +124,20 @@ CATALOGUE: Final[tuple[Fact, ...]] = (
     Fact("caller.short_rings", "int", "calls", "state", "given up in under 15 s of ringing, in 24 hours"),
     Fact("caller.short_ring_dids", "int", "numbers", "state", "distinct numbers of ours that rang so"),
     Fact("caller.answered_n", "int", "calls", "state", "that we, or our machine, answered within 7 days"),
+    Fact(
+        "caller.cut_short_n", "int", "calls", "state", "that one of us took and ended within 25 s, in 7 days"
+    ),
     Fact("caller.abandon_ratio", "double", "share", "state", "of them those left in under 10 s; 0 if none"),
+    Fact(
+        "agent.strangers_7d",
+        "int",
+        "blocks",
+        "state",
+        "blocks of unknown callers with this User-Agent, on the trunk in 7 days; absent if it is everybody's",
+    ),
+    Fact(
+        "agent.stranger_share", "double", "share", "state", "of its calls those of unknown callers; as above"
+    ),
     Fact(
         "trunk.rate_ratio",
         "double",
@@ -235,6 +248,7 @@ _FIRST_CALL: Final[Mapping[str, FactValue]] = {
     "caller.short_rings": 0,
     "caller.short_ring_dids": 0,
     "caller.answered_n": 0,
+    "caller.cut_short_n": 0,
     "caller.abandon_ratio": 0.0,
     "trunk.rate_ratio": 1.0,
 }

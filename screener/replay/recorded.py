@@ -59,7 +59,13 @@ class LedgerFile:
         if end:
             lasted_s, held_s = (_seconds(end.get(name)) for name in ("lasted_s", "held_s"))
             by_caller = end.get("by_caller") is True
-            more["manner"] = manner_of(str(end.get("disposition")), lasted_s, held_s, by_caller=by_caller)
+            more["manner"] = manner_of(
+                str(end.get("disposition")),
+                lasted_s,
+                held_s,
+                by_caller=by_caller,
+                peer=str(end.get("peer") or ""),
+            )
             more["over_s"] = lasted_s or float(became[1])
         asked = [row for row in rows if row.kind in set(Stage)]
         more["symbols"] = frozenset().union(*(_counted(row) for row in asked if row.kind == Stage.CHALLENGE))

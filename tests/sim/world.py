@@ -158,7 +158,11 @@ class World:
         talk_s = round(one.talk_s) if answered else 0
         held_s, over_s = _times(one, asked_s, talk_s, rings=rings)
         manner = manner_of(
-            "answered" if answered else "", over_s, held_s, by_caller=one.caller_ends or not answered
+            "answered" if answered else "",
+            over_s,
+            held_s,
+            by_caller=one.caller_ends or not answered,
+            peer="one of us",
         )
         over = at + over_s
         store.over(over, key, one.did, name, manner)

@@ -107,7 +107,7 @@ def test_replay__a_sweep__is_counted_up_to_the_moment_of_each_call(run: Command,
     rules = {symbol: now for symbol, _, now in summary["summary"]["rules"]}
     assert rules["DID_FANOUT"] == 1
     assert rules["NEW_CALLER"] == 7, "after eight days of silence a caller is new again"
-    assert "DID_FANOUT(+4) DID_FANOUT_NEW_CALLER(+4)" in ended.out
+    assert "DID_FANOUT(+4) SHORT_RINGS(+4)" in ended.out
 
 
 def test_replay__calls_teach_trust__from_their_end_on(run: Command, site: Path, tmp_path: Path) -> None:
