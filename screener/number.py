@@ -243,7 +243,7 @@ def _by_numbering_plan(digits: str, region: str) -> CallerNumber:
 
 def _with_service_of_china(number: CallerNumber, digits: str, region: str) -> CallerNumber:
     """Recognise a Chinese short code behind an area code, or before a tail of its owner's."""
-    if (number.region or region) != _CHINA:
+    if (number.region or region) != _CHINA or not (number.e164 or "+86").startswith("+86"):
         return number
     dialled = number.national or (digits if region == _CHINA and digits.startswith("0") else "")
     behind_area = _AREA_AND_CODE.fullmatch(dialled.removeprefix("0"))
