@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from screener import config
+from screener import app, config
 from screener.config import Config
+from screener.state import serving
 from screener.text import escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
+    from screener.config.settings import Settings
+
+T = TypeVar("T")
 SITE = Path("/etc/screener")
 Site = Annotated[
     Path | None,
@@ -47,6 +52,18 @@ def load(site: Path | None) -> Config:
 def chosen(site: Path | None) -> Path | None:
     """The site directory that was asked for, or the usual one if it exists."""
     return SITE if site is None and SITE.is_dir() else site
+
+
+def on_store(settings: Settings, work: Callable[[str], Awaitable[T]]) -> T:
+    """Do the work on the store that the configuration names, given its URL, starting it if need be."""
+
+    async def somewhere() -> T:
+        if settings.redis.url:
+            return await work(settings.redis.url)
+        async with serving(app.store_directory(settings), memory_bytes=settings.redis.memory_bytes) as url:
+            return await work(url)
+
+    return asyncio.run(somewhere())
 
 
 def span(text: str) -> timedelta:

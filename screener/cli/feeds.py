@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from screener import app, number
-from screener.cli.common import Site, load, show, show_table
+from screener.cli.common import Site, load, on_store, show, show_table
 from screener.errors import FeedRefused
 from screener.feeds import About, Refresher, Status, terms_of
-from screener.state import serving
 from screener.state.weighing import weight_of
 
 if TYPE_CHECKING:
@@ -112,19 +109,16 @@ def show_number(
 
 
 def _with_feeds(loaded: Config, work: Callable[[Refresher], Awaitable[T]]) -> T:
-    """Do the work on the store that the configuration names, starting it if need be."""
-    settings = loaded.settings
+    """Do the work on the store that the configuration names."""
 
-    async def somewhere() -> T:
-        async with contextlib.AsyncExitStack() as stack:
-            url = settings.redis.url or await stack.enter_async_context(
-                serving(app.store_directory(settings), memory_bytes=settings.redis.memory_bytes)
-            )
-            feeds = app.refresher(loaded, url)
-            stack.push_async_callback(feeds.store.close)
+    async def on(url: str) -> T:
+        feeds = app.refresher(loaded, url)
+        try:
             return await work(feeds)
+        finally:
+            await feeds.store.close()
 
-    return asyncio.run(somewhere())
+    return on_store(loaded.settings, on)
 
 
 def _known(loaded: Config, name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import sys
 from datetime import UTC, datetime
@@ -16,8 +15,8 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn
 
 from screener import app
-from screener.cli.common import Site, load, show, show_table, span
-from screener.state import Entry, ListKind, Lists, Row, serving
+from screener.cli.common import Site, load, on_store, show, show_table, span
+from screener.state import Entry, ListKind, Lists, Row
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -143,7 +142,7 @@ def export(site: Site = None) -> None:
 
 
 def _with_lists(site: Path | None, work: Callable[[Lists], Awaitable[T]]) -> T:
-    """Do the work on the lists of the store that the configuration names, starting it if need be."""
+    """Do the work on the lists of the store that the configuration names."""
     settings = load(site).settings
 
     async def on(url: str) -> T:
@@ -153,13 +152,7 @@ def _with_lists(site: Path | None, work: Callable[[Lists], Awaitable[T]]) -> T:
         finally:
             await lists.close()
 
-    async def somewhere() -> T:
-        if settings.redis.url:
-            return await on(settings.redis.url)
-        async with serving(app.store_directory(settings), memory_bytes=settings.redis.memory_bytes) as url:
-            return await on(url)
-
-    return asyncio.run(somewhere())
+    return on_store(settings, on)
 
 
 def _show(entries: Iterable[Entry]) -> None:

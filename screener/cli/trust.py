@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from screener import app, number
-from screener.cli.common import AsJson, Site, load, show, show_json
+from screener import number
+from screener.cli.common import AsJson, Site, load, on_store, show, show_json
 from screener.errors import StateUnavailable
 from screener.facts import BY_NAME, NO_CHALLENGES, NO_DEALINGS
-from screener.state import Learning, State, serving
+from screener.state import Learning, State
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from screener.config import Config
 
 cli = typer.Typer(help="What our own calls taught about a number.", no_args_is_help=True)
 
-T = TypeVar("T")
 Caller = Annotated[str, typer.Argument(help="A number as it would call.")]
 
 
@@ -41,7 +37,7 @@ def show_one(caller: Caller, site: Site = None, as_json: AsJson = False) -> None
             raise StateUnavailable(f"the store does not tell what was learned: {observed.missing}")
         return {name: observed.facts[name] for name in shown}
 
-    known = asyncio.run(_on_store(loaded, ask))
+    known = on_store(loaded.settings, ask)
     if as_json:
         show_json({"number": key, **known})
         return
@@ -51,7 +47,7 @@ def show_one(caller: Caller, site: Site = None, as_json: AsJson = False) -> None
 
 @cli.command()
 def forget(caller: Caller, site: Site = None) -> None:
-    """Forget what our own calls taught about a number. Exit code 1: there was nothing."""
+    """Forget what calls taught about a number, the recording it is known for too. Exit code 1: nothing."""
     loaded = load(site)
     key = _key(caller, loaded)
 
@@ -62,7 +58,7 @@ def forget(caller: Caller, site: Site = None) -> None:
         finally:
             await learning.close()
 
-    if not asyncio.run(_on_store(loaded, drop)):
+    if not on_store(loaded.settings, drop):
         show(f"nothing was known of {key}")
         raise typer.Exit(1)
     show(f"forgotten: {key}")
@@ -73,12 +69,3 @@ def _key(caller: str, loaded: Config) -> str:
     if not key:
         raise typer.BadParameter(f"{caller!r} is no number that could call")
     return key
-
-
-async def _on_store(loaded: Config, work: Callable[[str], Awaitable[T]]) -> T:
-    """Do the work on the store that the configuration names, starting it if need be."""
-    settings = loaded.settings
-    if settings.redis.url:
-        return await work(settings.redis.url)
-    async with serving(app.store_directory(settings), memory_bytes=settings.redis.memory_bytes) as url:
-        return await work(url)

@@ -26,6 +26,7 @@ from screener.state.asking import (
     KEYS,
     LIVE_KEY,
     SHORT_KEY,
+    SPOKE_KEY,
     TRUST_KEY,
     is_key,
     key_part,
@@ -101,9 +102,13 @@ class Learning:
             await self._client.set(EXPECTING_KEY, "1", ex=for_s)
 
     async def forget(self, caller: str) -> bool:
-        """Forget all of a caller; whether there was anything. Raises StateUnavailable."""
+        """Forget all of a caller, and which campaign he spoke; whether there was anything.
+
+        Raises StateUnavailable.
+        """
         with _needed():
-            return bool(await self._client.unlink(TRUST_KEY + caller, CHALLENGES_KEY + caller))
+            keys = (TRUST_KEY + caller, CHALLENGES_KEY + caller, SPOKE_KEY + caller)
+            return bool(await self._client.unlink(*keys))
 
     async def remember(self, message: Message) -> None:
         """Keep a message in mind until its fate is known; beyond a bound it is lost. Never raises."""
