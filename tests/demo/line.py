@@ -89,14 +89,14 @@ class Line:
         return str(await self._step("listening", heard, PROMPT_S))
 
     async def obeys(self) -> None:
-        """Press each of the keys that the voice names."""
-        for _ in range(KEYS):
-            self.presses(await self.is_told_a_key())
+        """Press the keys that the voice names."""
+        self.presses("".join([await self.is_told_a_key() for _ in range(KEYS)]))
 
-    def presses(self, key: str) -> None:
-        """Press a key."""
-        self.doing = f"pressing {key}"
-        self.dialog.press(key)
+    def presses(self, keys: str) -> None:
+        """Press one key after the other."""
+        self.doing = f"pressing {keys}"
+        for key in keys:
+            self.dialog.press(key)
 
     async def hears(self, prompt: str) -> None:
         """Wait until one of the prompts is being played (a piece one second into it)."""

@@ -84,9 +84,9 @@ async def blocked(scene: Scene) -> None:
 async def impossible_number(scene: Scene) -> None:
     """A caller ID that cannot exist: challenged, guesses the keys twice, is recorded."""
     async with scene.call(IMPOSSIBLE, to="105", should=End.FAILED) as call:
-        for _ in range(2 * KEYS):
-            told = await call.is_told_a_key()
-            call.presses(str((int(told) + 1) % 10))
+        for _ in range(2):
+            told = [await call.is_told_a_key() for _ in range(KEYS)]
+            call.presses("".join(str((int(digit) + 1) % 10) for digit in told))
         await call.leaves(offer())
 
 

@@ -103,12 +103,14 @@ async def test_challenge__passed_with_a_number__the_next_call_rings_at_once_and_
 
 async def test_challenge__wrong_keys_and_hung_up_twice__the_third_call_is_recorded_unasked() -> None:
     async with House.open(log={"format": "json", "level": "debug"}) as house:
+        seen = set[str]()
         for _ in range(2):
             call = await house.call(IMPOSSIBLE)
-            await house.obeys(call, instead="*")
+            await house.obeys(call, instead="**")
             await house.hears(call, "again")
             call.hangup()
-            record = await house.ended(disposition="abandoned", number=IMPOSSIBLE)
+            record = await house.service.record(lambda one: one.end and one.call_id not in seen)
+            seen.add(record.call_id)
             await house.service.logged("learned", from_event=f"challenge-{record.call_id}")
         call = await house.call(IMPOSSIBLE)
         await house.hears(call, "notice")
@@ -121,10 +123,22 @@ async def test_challenge__wrong_keys_and_hung_up_twice__the_third_call_is_record
 async def test_challenge__second_key_wrong__new_keys_are_named_and_count() -> None:
     async with House.open() as house:
         call = await house.withheld()
-        await house.obeys(call, keys=1)
-        await house.obeys(call, keys=1, instead="*")
+        call.press((await house.hears_keys(call))[0])
+        call.press("*")
         await house.hears(call, "again")
         await house.obeys(call)
+        await house.answered(within=10)
+        call.hangup()
+        assert (await house.ended()).end["challenge"] == "passed"
+
+
+async def test_challenge__first_key_pressed_into_the_naming_of_the_second__that_one_is_named_again() -> None:
+    async with House.open() as house:
+        call = await house.withheld()
+        named = await house.hears_keys(call)
+        call.press(named[0])
+        assert await house.hears_key(call, after=len(call.rtp.heard)) == named[1]
+        call.press(named[1])
         await house.answered(within=10)
         call.hangup()
         assert (await house.ended()).end["challenge"] == "passed"

@@ -109,12 +109,16 @@ class House:
         """Wait until the caller hears which key to press."""
         return await call.hear(sound.keys(), within, after=after)
 
-    async def obeys(self, call: Dialog, *, keys: int = KEYS, thinks_s: float = 0, instead: str = "") -> None:
-        """Press each key that the voice names, `thinks_s` after hearing it; or `instead` of it."""
-        for _ in range(keys):
-            key = await self.hears_key(call, after=len(call.rtp.heard))
-            await asyncio.sleep(thinks_s)
-            call.press(instead or key)
+    async def hears_keys(self, call: Dialog, keys: int = KEYS) -> str:
+        """Wait until the caller hears which keys to press, one after the other."""
+        return "".join([await self.hears_key(call, after=len(call.rtp.heard)) for _ in range(keys)])
+
+    async def obeys(self, call: Dialog, *, thinks_s: float = 0, instead: str = "") -> None:
+        """Press the keys that the voice names, `thinks_s` after hearing them; or others `instead`."""
+        named = await self.hears_keys(call)
+        await asyncio.sleep(thinks_s)
+        for key in instead or named:
+            call.press(key)
 
     async def ended(self, within: float = 15, **call: Any) -> CallRecord:
         """Wait until the ledger knows how a call ended; `call` selects by fields such as number=…."""

@@ -22,11 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """What is played and awaited, in seconds; at each of the two tries `digits` keys, one after the other."""
+    """What is played and awaited, in seconds; at each of the two tries `digits` keys, named in one breath."""
 
     press_s: float
     digit_s: float
-    then_s: float
     again_s: float
     thanks_s: float
     wait_s: float
@@ -36,18 +35,13 @@ class Challenge:
         """Whether the caller passes, and when after the answer his telephone would ring or he is recorded."""
         at = 0.0
         for n, press in enumerate(reaction.tries):
-            at += (self.again_s if n else 0.0) + self.press_s
-            right = True
-            for place in range(self.digits):
-                named = str(chance.randrange(10))
-                at += (self.then_s if place else 0.0) + self.digit_s
-                if press is None or press.after_s > self.wait_s:
-                    at += self.wait_s
-                    right = False
-                    break
-                at += press.after_s
-                right = right and (press.keys is None or press.keys[place : place + 1] == named)
-            if right:
+            at += (self.again_s if n else 0.0) + self.press_s + self.digits * self.digit_s
+            if press is None or press.after_s > self.wait_s:
+                at += self.wait_s
+                continue
+            at += press.after_s + (self.digits - 1) * press.pace_s
+            named = "".join(str(chance.randrange(10)) for _ in range(self.digits))
+            if press.keys is None or press.keys[: self.digits] == named:
                 return True, at + self.thanks_s
         return False, at
 
@@ -65,7 +59,6 @@ def shipped() -> Challenge:
     return Challenge(
         press_s=_seconds("press"),
         digit_s=sum(digits) / len(digits),
-        then_s=_seconds("then"),
         again_s=_seconds("again"),
         thanks_s=_seconds("thanks"),
         wait_s=option("KEY_WAIT_S", 6),

@@ -16,7 +16,7 @@ from tests.sim.figures import Caught, Share, differences, soon
 from tests.sim.running import site
 from tests.sim.world import Outcome, World
 
-ASKS = Challenge(press_s=3, digit_s=1, then_s=0.5, again_s=4, thanks_s=2, wait_s=6, digits=1)
+ASKS = Challenge(press_s=3, digit_s=1, again_s=4, thanks_s=2, wait_s=6, digits=1)
 
 
 def outcome(
@@ -29,7 +29,7 @@ def outcome(
     ("tries", "digits", "met"),
     [
         ((Press(1.0, None), None), 1, (True, 3 + 1 + 1 + 2)),
-        ((Press(1.0, None), None), 2, (True, 3 + 1 + 1 + 0.5 + 1 + 1 + 2)),
+        ((Press(1.0, None, 0.5), None), 2, (True, 3 + 2 + 1 + 0.5 + 2)),
         ((None, Press(1.0, None)), 1, (True, 4 + 6 + 4 + 4 + 1 + 2)),
         ((Press(6.5, None), Press(7.0, None)), 1, (False, 4 + 6 + 4 + 4 + 6)),
         ((None, None), 1, (False, 24)),
