@@ -81,7 +81,8 @@ class Campaigns:
         `caller` and `block` are `CallerNumber.key` and `.block`, empty for a withheld number; `at` (Unix
         time) replaces the server's clock.
         """
-        keys = [CAMPAIGNS_KEY, _PRINTS, _FORGET_AT, _CALLERS, _LAST_ID, SPOKE_KEY + caller, SPOKE_KEY + block]
+        spoke = (SPOKE_KEY + caller, f"{SPOKE_KEY}{block}*")
+        keys = [CAMPAIGNS_KEY, _PRINTS, _FORGET_AT, _CALLERS, _LAST_ID, *spoke]
         limits = (KEEP_S, KEEP_SINGLE_S, MAX_CAMPAIGNS, MAX_CALLERS)
         with needed():
             told = await self._hear(

@@ -81,7 +81,8 @@ class Learning:
         """Learn a lesson about a caller (`CallerNumber.key`), once for each event. Never raises.
 
         No lesson, or nobody to learn it about: nothing happens, but that challenges failed by callers without
-        a number are counted for their trunk. Where the store does not answer the lesson is lost.
+        a number, or with one of no numbering plan, are counted for their trunk. Where the store does not
+        answer the lesson is lost.
         """
         if lesson is None or not (is_key(caller) or (not caller and lesson.challenge == FAILED)):
             return
@@ -89,6 +90,10 @@ class Learning:
         with self._lossy():
             await self._script(keys, arguments)
             _log.debug("learned", caller=caller, from_event=event)
+        if lesson.challenge == FAILED and caller and not caller.startswith("+"):
+            await self.learn(
+                "", f"{event}-of-trunk", lesson, trunk
+            )  # or each guess would be another caller's
 
     async def over(self, caller: str, did: str, call_id: str, how: Manner) -> None:
         """Count how a call ended, once; it is up no more. Never raises; nobody's call counts nowhere."""

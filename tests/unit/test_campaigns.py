@@ -118,6 +118,13 @@ async def test_observe__block_that_spoke_it__is_known_from_the_second_number_on(
     assert (await facts(store_url, "+8617700000000"))["campaign.id"] == ""
 
 
+async def test_observe__short_number_that_spoke_it__says_nothing_of_longer_ones(
+    store: Campaigns, store_url: str
+) -> None:
+    await heard(store, None, "+4930123456")
+    assert (await facts(store_url, "+49301234567890"))["campaign.id"] == ""
+
+
 async def test_observe__campaign_that_was_forgotten__is_unknown(store: Campaigns, store_url: str) -> None:
     await heard(store, None, A)
     await store.forget(1)
