@@ -102,9 +102,13 @@ class Learning:
                 await self._over(*ending(caller, did, call_id, how))
 
     async def expect_code(self, for_s: int) -> None:
-        """Remember that somebody here awaits a call with a code, from now on. Raises StateUnavailable."""
+        """Remember that somebody here awaits a call with a code, from now on. Raises StateUnavailable.
+
+        What was to last longer, after a call to an emergency number, is not cut short.
+        """
         with _needed():
-            await self._client.set(EXPECTING_KEY, "1", ex=for_s)
+            if await self._client.ttl(EXPECTING_KEY) < for_s:
+                await self._client.set(EXPECTING_KEY, "1", ex=for_s)
 
     async def forget(self, caller: str) -> bool:
         """Forget all of a caller, and which campaign he spoke; whether there was anything.
