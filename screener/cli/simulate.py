@@ -59,7 +59,7 @@ def simulate(
         csv.writer(sys.stdout, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(_records(calls))
 
 
-def _records(calls: Iterable[simulation.Attempt | simulation.Dialling]) -> Iterable[list[str]]:
+def _records(calls: Iterable[simulation.Event]) -> Iterable[list[str]]:
     """Lines of a Master.csv; a record does not tell a withheld number, nor what the caller would do."""
     for n, one in enumerate(simulation.as_it_rings(calls)):
         if isinstance(one, simulation.Attempt):
