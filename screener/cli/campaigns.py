@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from screener import listening
-from screener.cli.common import Site, load, on_store, show, show_table
+from screener.cli.common import Site, T, load, minute, on_store, show, show_table
 from screener.state import Campaigns
 from screener.state.campaigns import MAX_NAME
 from screener.text import printable
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 cli = typer.Typer(help="Recordings that were heard from several numbers, and what they are.")
 
-T = TypeVar("T")
 Id = Annotated[int, typer.Argument(help="The campaign's number, as the list shows it.", min=1)]
 Every = Annotated[bool, typer.Option("--all", help="Also what only one number has spoken so far.")]
 
@@ -38,8 +36,8 @@ def show_all(context: typer.Context, every: Every = False, site: Site = None) ->
                 one.calls,
                 one.callers,
                 one.blocks,
-                _minute(one.first),
-                _minute(one.last),
+                minute(one.first),
+                minute(one.last),
                 one.verdict,
                 one.name,
             )
@@ -85,17 +83,4 @@ def forget(campaign: Id, site: Site = None) -> None:
 
 
 def _with_campaigns(site: Path | None, work: Callable[[Campaigns], Awaitable[T]]) -> T:
-    """Do the work on the campaigns of the store that the configuration names."""
-
-    async def on(url: str) -> T:
-        campaigns = Campaigns(url)
-        try:
-            return await work(campaigns)
-        finally:
-            await campaigns.close()
-
-    return on_store(load(site).settings, on)
-
-
-def _minute(unix_time: int) -> str:
-    return f"{datetime.fromtimestamp(unix_time, UTC):%Y-%m-%d %H:%M}Z"
+    return on_store(load(site).settings, Campaigns, work)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import asyncio
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from screener import number
-from screener.cli.common import AsJson, Site, load, on_store, show, show_json
+from screener import app, number
+from screener.cli.common import AsJson, Site, load, show, show_json
 from screener.errors import StateUnavailable
 from screener.facts import BY_NAME, NO_CHALLENGES, NO_DEALINGS
-from screener.state import Learning, State
+from screener.state import Learning, State, serving
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from screener.config import Config
 
 cli = typer.Typer(help="What our own calls taught about a number.", no_args_is_help=True)
 
+T = TypeVar("T")
 Caller = Annotated[str, typer.Argument(help="A number as it would call.")]
 
 
@@ -37,7 +41,7 @@ def show_one(caller: Caller, site: Site = None, as_json: AsJson = False) -> None
             raise StateUnavailable(f"the store does not tell what was learned: {observed.missing}")
         return {name: observed.facts[name] for name in shown}
 
-    known = on_store(loaded.settings, ask)
+    known = asyncio.run(_on_store(loaded, ask))
     if as_json:
         show_json({"number": key, **known})
         return
@@ -58,7 +62,7 @@ def forget(caller: Caller, site: Site = None) -> None:
         finally:
             await learning.close()
 
-    if not on_store(loaded.settings, drop):
+    if not asyncio.run(_on_store(loaded, drop)):
         show(f"nothing was known of {key}")
         raise typer.Exit(1)
     show(f"forgotten: {key}")
@@ -69,3 +73,12 @@ def _key(caller: str, loaded: Config) -> str:
     if not key:
         raise typer.BadParameter(f"{caller!r} is no number that could call")
     return key
+
+
+async def _on_store(loaded: Config, work: Callable[[str], Awaitable[T]]) -> T:
+    """Do the work on the store that the configuration names, starting it if need be."""
+    settings = loaded.settings
+    if settings.redis.url:
+        return await work(settings.redis.url)
+    async with serving(app.store_directory(settings), memory_bytes=settings.redis.memory_bytes) as url:
+        return await work(url)
