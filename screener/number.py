@@ -49,7 +49,7 @@ _WIDE_TO_ASCII = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | {
     **dict.fromkeys((*range(0x2010, 0x2016), 0x2212), "-"),
 }
 _SEPARATORS = str.maketrans("", "", " -./()")
-_NUMBER = re.compile(r"\+?[0-9]+")
+_NUMBER = re.compile(r"\+?[0-9]{1,32}")  # what the store takes for a key
 _EXTENSION = re.compile(r"[1-9][0-9]{1,5}")
 _INTERNATIONAL_PREFIXES = ("00", "011")
 _NO_REGION = "ZZ"
