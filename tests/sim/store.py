@@ -70,7 +70,7 @@ class Store(Rehearsal):
         An answer that is `foreseen` is not waited for.
         """
         at, setup = call.at.timestamp(), call.stage is Stage.SETUP
-        self._sent += self._commands(Question(caller, call.did, call.id, at, setup, call.trunk))
+        self._sent += self._commands(Question(caller, call.did, call.id, at, setup, call.trunk, call.agent))
         if foreseen is not None and len(self._sent) < AT_ONCE:
             return foreseen
         self._counters.send(self._sent)
@@ -89,7 +89,7 @@ class Store(Rehearsal):
         # The same question, with lists and feeds, and of a caller without a number, as `State.observe` asks.
         yield from counted[:-1]
         keys, arguments = question(
-            one.caller, one.did, one.call_id, trunk=one.trunk, count=one.counts, at=one.at,
+            one.caller, one.did, one.call_id, trunk=one.trunk, agent=one.agent, count=one.counts, at=one.at,
             feeds=self._feeds if one.caller else (),
         )  # fmt: skip
         yield self._counters.script(keys, arguments)
