@@ -57,6 +57,7 @@ def test_parse__any_text__never_raises_and_stays_in_bounds(raw: str, region: str
 
 @given(st.one_of(numbers, addresses), regions, regions)
 @example("+3100174325", "NL", "US")
+@example("+391095000", "AC", "CN")
 def test_parse__normal_form_again__same_in_every_region(raw: str, region: str, elsewhere: str) -> None:
     once = parse(raw, region)
     if once.e164 is not None:

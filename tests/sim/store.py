@@ -63,7 +63,7 @@ class Store(Rehearsal):
     def observe(self, caller: str, call: Call) -> Mapping[str, FactValue]:
         """What a live call is told, at its moment; all that was due before has happened."""
         at, setup = call.at.timestamp(), call.stage is Stage.SETUP
-        self.ask([Question(caller, call.did, call.id, at, setup, call.trunk)])
+        self.ask([Question(caller, call.did, call.id, at, setup, call.trunk, call.agent)])
         feeds = self._feeds if caller else ()
         facts = answer(next(one for one in self._counters.receive() if isinstance(one, dict)), feeds, at)
         return facts if caller else {**UNLISTED, **facts}
@@ -78,7 +78,7 @@ class Store(Rehearsal):
         # The same question, with lists and feeds, and of a caller without a number, as `State.observe` asks.
         yield from counted[:-1]
         keys, arguments = question(
-            one.caller, one.did, one.call_id, trunk=one.trunk, count=one.counts, at=one.at,
+            one.caller, one.did, one.call_id, trunk=one.trunk, agent=one.agent, count=one.counts, at=one.at,
             feeds=self._feeds if one.caller else (),
         )  # fmt: skip
         yield self._counters.script(keys, arguments)
