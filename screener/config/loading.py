@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, SecretStr
 
+from screener.config.effective import leaves
 from screener.config.examples import Example, ExamplesFile, unknown_names
 from screener.config.feeds import Feed, FeedsFile, forced_by_feeds, told_once, with_defaults
 from screener.config.layers import (
@@ -26,7 +26,8 @@ from screener.config.layers import (
     shipped_dir,
     stamps,
 )
-from screener.config.nodes import Node, Place, Scalar, Sequence, Tree
+from screener.config.nodes import Node, Place, Scalar, Tree
+from screener.config.packs import packs_of
 from screener.config.settings import Settings
 from screener.config.validating import check, key_place, locate, salvage
 from screener.errors import ConfigError
@@ -47,6 +48,9 @@ from screener.wording import Lexicon, Wording
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from screener.config.effective import Effective
+    from screener.packs import Pack
+
 M = TypeVar("M", bound=BaseModel)
 
 SECRET_VARIABLE = "SCREENER_AMI_SECRET"  # noqa: S105 - the name, not the secret
@@ -57,15 +61,6 @@ _NO_ACTIONS = Actions(challenge=None, voicemail=None, reject=None)
 
 PLACEHOLDER = "CHANGE-ME"
 """What the shipped manager.conf says in place of a secret."""
-_HIDDEN = "********"
-
-
-class Effective(NamedTuple):
-    """One value that is in force: its path, the value (secrets hidden), and `file:line` of its origin."""
-
-    path: str
-    value: str | list[str]
-    origin: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +78,7 @@ class Config:
     feeds: Mapping[str, Feed] = field(default_factory=dict)
     examples: Mapping[str, Example] = field(default_factory=dict)
     lexicons: tuple[Lexicon, ...] = ()
+    packs: Mapping[str, Pack] = field(default_factory=dict)
     made_for: str = ""
     site: Path | None = None
     stamps: Stamps = ()
@@ -94,7 +90,7 @@ class Config:
     def effective(self) -> Iterator[Effective]:
         """Every value that is in force, file by file, as `screener config show --origin` prints it."""
         for name, tree in sorted(self.trees.items()):
-            yield from _leaves(name.removesuffix(".yaml"), tree)
+            yield from leaves(name.removesuffix(".yaml"), tree)
 
     @property
     def wording(self) -> Wording:
@@ -158,6 +154,7 @@ def load(
     feeds = _checked(FeedsFile, FEEDS, layers, defaults_under="feeds")
     examples = _checked(ExamplesFile, EXAMPLES, layers, defaults_under="examples")
     lexicons = [_checked(Lexicon, name, layers) for name in sorted(layers.trees) if name.startswith(WORDING)]
+    packs = packs_of(layers, settings)
     groups = _groups(layers)
     problems += forced_by_feeds(groups, [layers.trees[name] for name in layers.rule_files])
     profiles = _checked(ProfilesFile, PROFILES, layers)
@@ -178,7 +175,9 @@ def load(
         raise ConfigError(list(dict.fromkeys(problems)))
     tried, home = examples.examples, layers.made_for
     said = tuple(filter(None, lexicons))
-    return Config(settings, document, policy, layers.trees, feeds.feeds, tried, said, home, site, before)
+    return Config(
+        settings, document, policy, layers.trees, feeds.feeds, tried, said, packs, home, site, before
+    )
 
 
 def state_dir(site: Path | None) -> Path:
@@ -277,23 +276,3 @@ def _two_secrets(tree: Tree, settings: Settings) -> Iterator[str]:
     from_environment = locate(tree, ("ami", "secret")).place.line == 0
     if settings.ami.secret_file and settings.ami.secret.get_secret_value() and not from_environment:
         yield f"{place}: ami.secret_file: ami.secret is set as well; keep one of the two"
-
-
-def _leaves(path: str, node: Node) -> Iterator[Effective]:
-    if isinstance(node, Tree):
-        for key, below in node.items.items():
-            yield from _leaves(f"{path}.{key}", below)
-    elif isinstance(node, Sequence):
-        yield Effective(
-            path, [item.text for item in node.items if isinstance(item, Scalar)], node.place.origin
-        )
-    else:
-        yield Effective(path, _shown(path, node.text), node.place.origin)
-
-
-def _shown(path: str, text: str) -> str:
-    if path == "screener.ami.secret" and text:
-        return _HIDDEN
-    if path == "screener.redis.url":
-        return re.sub(r"(?<=:)[^:@/]+(?=@)", _HIDDEN, text)
-    return text

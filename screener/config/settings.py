@@ -88,6 +88,7 @@ def _optional_path(text: str) -> str:
 OptionalLine = Annotated[str, StringConstraints(max_length=255), AfterValidator(_one_line)]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_one_line)]
 Region = Annotated[str, AfterValidator(_region)]
+Zone = Annotated[str, AfterValidator(_zone)]
 Directory = Annotated[Path, BeforeValidator(_absolute)]
 
 
@@ -164,9 +165,10 @@ class Settings(Written):
     region: Region
     trunks: dict[Trunk, TrunkSettings]
     city: Flag
-    timezone: Annotated[str, AfterValidator(_zone)]
+    timezone: Zone
     watch: Literal["notify", "poll", "off"]
     variant: OptionalLine
+    packs: tuple[Line, ...]
     own_numbers: tuple[Annotated[str, AfterValidator(_number)], ...]
     trust: Trust
     transcription: Transcription
