@@ -65,7 +65,7 @@ class History(Written):
 
     contacts: tuple[ImaginedContact, ...] = Field(description="Numbered from 1 in order of time.")
     incidents: tuple[Line, ...] = Field(
-        description="Each as RULE and its contacts: NIGHT 1 2. RULE? where it is not decided."
+        description="Each as a rule and its contacts: NIGHT 1 2, or undecided NIGHT 1 2."
     )
 
     def come(self, pack: Pack, zone: ZoneInfo) -> list[str]:
@@ -129,4 +129,4 @@ def failing_packs(config: Config, *, own: bool) -> Iterator[str]:
 
 
 def _shown(incident: Incident) -> str:
-    return " ".join([incident.rule + "?" * (not incident.decided), *incident.contacts])
+    return " ".join([*["undecided"] * (not incident.decided), incident.rule, *incident.contacts])

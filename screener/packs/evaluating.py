@@ -166,7 +166,7 @@ class _Case:
                 yield str(place) if answer is True else "", place, answer, [place]
 
     def _outside(self, rule: Compiled, place: int) -> Answer:
-        """Whether a contact was at a time at which the rule allows none; a rule without hours never does."""
+        """Whether the rule allows no contact at that time; one without hours allows none at any."""
         if rule.written.hours is None:
             return True
         local = self._local[place]
@@ -218,7 +218,7 @@ class _Case:
 
 
 def _runs(found: Iterator[_Found]) -> Iterator[_Breach]:
-    """Contacts of a run that break the rule one after another are one breach; sure ones outweigh the others."""
+    """Contacts of a run that break the rule one after another are one breach; sure ones outweigh the rest."""
     running: dict[str, _Breach] = {}
     for key, place, answer, proof in found:
         sure = answer is True
