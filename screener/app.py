@@ -180,6 +180,7 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
 
     def ready() -> None:
         connected.set()
+        screener.talks.clear()
         steering.connected()
 
     def receive(event: Mapping[str, object]) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pydantic import BaseModel, SecretStr
 
-from screener.config.effective import leaves
 from screener.config.examples import Example, ExamplesFile, unknown_names
 from screener.config.feeds import Feed, FeedsFile, forced_by_feeds, told_once, with_defaults
 from screener.config.layers import (
@@ -26,7 +26,7 @@ from screener.config.layers import (
     shipped_dir,
     stamps,
 )
-from screener.config.nodes import Node, Place, Scalar, Tree
+from screener.config.nodes import Node, Place, Scalar, Sequence, Tree
 from screener.config.packs import packs_of
 from screener.config.settings import Settings
 from screener.config.validating import check, key_place, locate, salvage
@@ -48,7 +48,6 @@ from screener.wording import Lexicon, Wording
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from screener.config.effective import Effective
     from screener.packs import Pack
 
 M = TypeVar("M", bound=BaseModel)
@@ -61,6 +60,15 @@ _NO_ACTIONS = Actions(challenge=None, voicemail=None, reject=None)
 
 PLACEHOLDER = "CHANGE-ME"
 """What the shipped manager.conf says in place of a secret."""
+_HIDDEN = "********"
+
+
+class Effective(NamedTuple):
+    """One value that is in force: its path, the value (secrets hidden), and `file:line` of its origin."""
+
+    path: str
+    value: str | list[str]
+    origin: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +98,7 @@ class Config:
     def effective(self) -> Iterator[Effective]:
         """Every value that is in force, file by file, as `screener config show --origin` prints it."""
         for name, tree in sorted(self.trees.items()):
-            yield from leaves(name.removesuffix(".yaml"), tree)
+            yield from _leaves(name.removesuffix(".yaml"), tree)
 
     @property
     def wording(self) -> Wording:
@@ -103,26 +111,23 @@ class Config:
         Raises ConfigError when there is none, or the file cannot be read.
         """
         ami = self.settings.ami
+
+        def refused(key: str, why: str) -> ConfigError:
+            return ConfigError([f"{self._place(f'screener.ami.{key}')}: ami.{key}: {why}"])
+
         if ami.secret.get_secret_value() == PLACEHOLDER:
-            where = self._place("screener.ami.secret")
-            raise ConfigError(
-                [f"{where}: ami.secret: {PLACEHOLDER} is no secret; choose one, in manager.conf too"]
-            )
+            raise refused("secret", f"{PLACEHOLDER} is no secret; choose one, in manager.conf too")
         if ami.secret.get_secret_value():
             return ami.secret
         if not ami.secret_file:
-            where = self._place("screener.ami.secret")
-            raise ConfigError(
-                [f"{where}: ami.secret: is empty; set it, ami.secret_file or ${SECRET_VARIABLE}"]
-            )
-        where = self._place("screener.ami.secret_file")
+            raise refused("secret", f"is empty; set it, ami.secret_file or ${SECRET_VARIABLE}")
         try:
             secret = Path(ami.secret_file).read_text("utf-8").strip()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "is not UTF-8"
-            raise ConfigError([f"{where}: ami.secret_file: {ami.secret_file}: {reason}"]) from None
+            raise refused("secret_file", f"{ami.secret_file}: {reason}") from None
         if not secret:
-            raise ConfigError([f"{where}: ami.secret_file: {ami.secret_file} is empty"])
+            raise refused("secret_file", f"{ami.secret_file} is empty")
         return SecretStr(secret)
 
     def _place(self, path: str) -> Place:
@@ -131,7 +136,7 @@ class Config:
         for key in keys:
             if not isinstance(node, Tree):
                 raise KeyError(path)
-            node = node.items[key]
+            node = node[key]
         return node.place
 
 
@@ -183,11 +188,10 @@ def load(
 def state_dir(site: Path | None) -> Path:
     """Where the running service keeps its socket, also if other parts of the configuration are wrong."""
     layers = read_layers(shipped_dir(), site)
-    tree = layers.trees.get(SETTINGS)
-    node = tree.items.get("state_dir") if tree else None
-    if SETTINGS in layers.broken or not isinstance(node, Scalar):
+    found = layers.setting("state_dir")
+    if SETTINGS in layers.broken or found is None:
         raise ConfigError(layers.problems or [f"{SETTINGS}:1:1: state_dir: is missing"])
-    return Path(node.text)
+    return Path(found)
 
 
 def _checked(model: type[M], name: str, layers: Layers, *, defaults_under: str = "") -> M | None:
@@ -219,8 +223,8 @@ def _groups(layers: Layers) -> tuple[Group, ...]:
             continue
         if not problems:
             layers.problems += _taken(names, {group.group: locate(tree, ("group",)).place}, "group")
-        rules = tree.items.get("rules")
-        places = rules.keys if isinstance(rules, Tree) else {}
+        rules = tree.get("rules")
+        places = rules.key_places if isinstance(rules, Tree) else {}
         if not places or group.rules.keys() != places.keys():
             layers.broken.add(name)
         doubled = _taken(symbols, {symbol: places[symbol] for symbol in group.rules}, "rules")
@@ -239,8 +243,8 @@ def _taken(first: dict[str, Place], found: dict[str, Place], key: str) -> Iterat
 def _compiled(document: PolicyDocument, layers: Layers) -> Policy | None:
     files: dict[str, Tree] = {}
     for name in reversed(layers.rule_files):
-        rules = layers.trees[name].items.get("rules")
-        files |= dict.fromkeys(rules.items if isinstance(rules, Tree) else (), layers.trees[name])
+        rules = layers.trees[name].get("rules")
+        files |= dict.fromkeys(rules if isinstance(rules, Tree) else (), layers.trees[name])
     lenient = bool(layers.broken)
 
     def describe(problem: Problem) -> str:
@@ -263,12 +267,11 @@ def _compiled(document: PolicyDocument, layers: Layers) -> Policy | None:
 
 def _take_secret(layers: Layers, environ: Mapping[str, str]) -> None:
     """Let the environment stand above the files, with its name as the origin."""
-    tree = layers.trees.get(SETTINGS)
-    secret = environ.get(SECRET_VARIABLE)
-    if secret and tree and isinstance(ami := tree.items.get("ami"), Tree):
+    ami = layers.trees[SETTINGS].get("ami") if SETTINGS in layers.trees else None
+    if (secret := environ.get(SECRET_VARIABLE)) and isinstance(ami, Tree):
         place = Place(f"environment variable {SECRET_VARIABLE}", 0, 0)
-        ami.items["secret"] = Scalar(secret, place)
-        ami.keys.setdefault("secret", place)
+        ami["secret"] = Scalar(secret, place)
+        ami.key_places.setdefault("secret", place)
 
 
 def _two_secrets(tree: Tree, settings: Settings) -> Iterator[str]:
@@ -276,3 +279,21 @@ def _two_secrets(tree: Tree, settings: Settings) -> Iterator[str]:
     from_environment = locate(tree, ("ami", "secret")).place.line == 0
     if settings.ami.secret_file and settings.ami.secret.get_secret_value() and not from_environment:
         yield f"{place}: ami.secret_file: ami.secret is set as well; keep one of the two"
+
+
+def _leaves(path: str, node: Node) -> Iterator[Effective]:
+    if isinstance(node, Tree):
+        for key, below in node.items():
+            yield from _leaves(f"{path}.{key}", below)
+    elif isinstance(node, Sequence):
+        yield Effective(path, [str(item) for item in node if isinstance(item, Scalar)], node.place.origin)
+    else:
+        yield Effective(path, _shown(path, node), node.place.origin)
+
+
+def _shown(path: str, text: str) -> str:
+    if path == "screener.ami.secret" and text:
+        return _HIDDEN
+    if path == "screener.redis.url":
+        return re.sub(r"(?<=:)[^:@/]+(?=@)", _HIDDEN, text)
+    return text

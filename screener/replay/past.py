@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class PastCall:
     """One question of a past call, and what became of the call.
 
-    `answered`: a person of ours took it, and talked for `talk_s`; `challenge`: "passed", "failed" or empty.
+    `answered`: a person of ours took it, and talked for `talk_s`; `challenge`: "passed", "failed" or empty,
+    and `symbols` the rules that counted when it was judged.
     `unknown` names facts that this source cannot tell, although they could be computed from the empty fields
     of `call`. `facts` and `verdict` are those of the ledger, None where it was not asked; `blind`: the store
     did not answer then. `over_s` is how long after its beginning the call was over, and `manner` how it
@@ -34,6 +35,7 @@ class PastCall:
     verdict: Mapping[str, Any] | None = None
     blind: bool = False
     challenge: str = ""
+    symbols: frozenset[str] = frozenset()
     over_s: float = 0.0
     manner: Manner | None = None
 

@@ -22,7 +22,7 @@ from screener.cli import main
 from screener.facts import Place, facts_of
 from screener.ledger import Ledger, Row
 from screener.number import parse
-from screener.replay import Aside, Bench, CdrFile, House, LedgerFile, PastCall, PastDial
+from screener.replay import Bench, CdrFile, LedgerFile, PastCall, PastDial, aside
 from screener.state import CALLER_TTL_S, TRUST_TTL_S
 from screener.state.learning import LEARN
 from tests import cdr
@@ -107,7 +107,7 @@ def test_replay__a_sweep__is_counted_up_to_the_moment_of_each_call(run: Command,
     rules = {symbol: now for symbol, _, now in summary["summary"]["rules"]}
     assert rules["DID_FANOUT"] == 1
     assert rules["NEW_CALLER"] == 7, "after eight days of silence a caller is new again"
-    assert "DID_FANOUT(+4) DID_FANOUT_NEW_CALLER(+4)" in ended.out
+    assert "DID_FANOUT(+4) SHORT_RINGS(+4)" in ended.out
 
 
 def test_replay__calls_teach_trust__from_their_end_on(run: Command, site: Path, tmp_path: Path) -> None:
@@ -142,9 +142,13 @@ def test_replay__a_ledger__knows_whom_we_dialled_and_who_passed(site: Path, tmp_
         body = {"number": "02161230000", "channel": "PJSIP/201-1", "answered": True, "talk_s": 70}
         writer.append(Row("9.9", "dialled", at, body))
         writer.append(Row("9.8", "dialled", at, {"number": 7, "channel": None, "talk_s": "x"}))
+        hits = [{"symbol": "PLAYS_ON"}, {"symbol": "DEAD_AIR", "shadow": True}, 7]
+        for verdict in ({"hits": hits}, {"hits": 7}, 7):
+            writer.append(Row("0.1", "challenge", at, {"verdict": verdict}))
     call, dialled, odd = LedgerFile(path).calls(None)
     assert isinstance(call, PastCall)
     assert (call.answered, call.talk_s, call.challenge) == (True, 90, "passed")
+    assert call.symbols == {"PLAYS_ON"}
     assert dialled == PastDial("02161230000", at, answered=True, talk_s=70)
     assert odd == PastDial("", at, answered=False, talk_s=0)
     assert [one.call_id for one in ledger.calls(path)] == ["0.1"], "a call of ours is no call from outside"
@@ -256,7 +260,7 @@ def test_cdr__a_bad_row_between_good_ones__is_reported_with_its_line_and_skipped
         + cdr.line(cdr.record(MONDAY, unique="2"))
     )
     said: list[tuple[int, str]] = []
-    found = CdrFile(Path("Master.csv"), House(ZONE))
+    found = CdrFile(Path("Master.csv"), ZONE)
     found.read(io.BytesIO(text.encode()), lambda number, text: said.append((number, text)))
     assert found.total(None) == 2
     assert [number for number, _ in said] == [2]
@@ -312,7 +316,7 @@ def test_replay__a_hostile_caller__prints_nothing_that_a_terminal_obeys(run: Com
 def test_cdr__any_clid__gives_its_name_at_once(tmp_path: Path, clid: str, name: str) -> None:
     row = cdr.record(MONDAY)
     row[4] = clid
-    source = CdrFile(tmp_path / "Master.csv", House(ZONE))
+    source = CdrFile(tmp_path / "Master.csv", ZONE)
     source.read(io.BytesIO(cdr.line(row).encode()), lambda *_: None)
     (past,) = source.calls(None)
     assert isinstance(past, PastCall)
@@ -483,16 +487,14 @@ def test_aside__the_same_batch__gives_what_the_bench_gives() -> None:
     batch = [
         (call, parse(call.call.number, "CN"), {"caller.dids_1h": n % 12}) for n, call in enumerate(calls)
     ]
-    bench = Bench(loaded.policy, None, PLACE)
-    bench.submit(batch)
-    with Aside(loaded.document, None, PLACE) as aside:
-        aside.submit(batch)
-        assert aside.result() == bench.result()
-    assert bench.result()[1].changed > 20
+    judged = Bench(loaded.policy, None, PLACE).judge(batch)
+    with aside(loaded.document, None, PLACE) as judge:
+        assert judge(batch)() == judged
+    assert judged[1].changed > 20
 
 
 def _file(rows: list[list[str]], **house: Any) -> CdrFile:
-    found = CdrFile(Path("Master.csv"), House(ZONE, **house))
+    found = CdrFile(Path("Master.csv"), ZONE, **house)
     found.read(io.BytesIO("".join(map(cdr.line, rows)).encode()), lambda *_: None)
     return found
 

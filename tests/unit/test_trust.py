@@ -218,6 +218,21 @@ async def test_challenge__failed_twice__counts_for_a_day(store_url: str, after_s
     assert found["caller.challenge_passed_days"] == NEVER_DAYS
 
 
+@pytest.mark.parametrize(
+    ("result", "symbols", "failed"),
+    [
+        ("failed", {"PLAYS_ON", "NEW_CALLER"}, True),
+        ("failed", {"DEAD_AIR"}, False),
+        ("passed", {"PLAYS_ON"}, False),
+    ],
+)
+def test_talk__played_on_over_a_failed_challenge__fails_once_more(
+    result: str, symbols: set[str], *, failed: bool
+) -> None:
+    lesson = trust.of_talk(result, symbols)
+    assert lesson == (trust.of_challenge("failed") if failed else None)
+
+
 async def test_challenge__callers_without_a_number__are_counted_by_trunk_and_earn_no_pass(
     learning: Learning, store_url: str
 ) -> None:
