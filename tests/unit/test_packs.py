@@ -139,6 +139,12 @@ def test_hours__clock_of_the_person_called__decides(at: str, outside: int) -> No
     assert [one.rule for one in found] == ["HOURS"] * outside
 
 
+def test_hours__in_time_whatever_is_not_known__nothing() -> None:
+    by_robots = pack(when="robot", hours={"mon-sun": ["08:00-20:00"]})
+    assert evaluate(by_robots, calls("2026-03-02 12:00"), UTC) == []
+    assert told(evaluate(by_robots, calls("2026-03-02 21:00"), UTC)) == [("R", False, ("1",))]
+
+
 def test_order__hour_that_comes_twice__is_that_of_time_not_of_the_wall() -> None:
     first, second = (datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN, fold=fold) for fold in (0, 1))
     later = Contact("later", second.replace(minute=10))
