@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -12,13 +13,12 @@ import pytest
 
 from screener.config import failing_packs, load, shipped_dir
 from screener.errors import ConfigError
-from screener.packs import Contact, Incident, Pack, PackFile, compile_pack, evaluate
+from screener.packs import NAMES, Contact, Incident, Pack, PackFile, compile_pack, evaluate
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.commandline import Command
 
+ROOT = Path(__file__).parents[2]
 PACKS = load(None, environ={}).packs
 NEW_YORK, BERLIN = ZoneInfo("America/New_York"), ZoneInfo("Europe/Berlin")
 RULE = {
@@ -241,6 +241,19 @@ def test_pack__of_the_site__is_checked_by_its_examples(tmp_path: Path, command: 
     assert code == 2
     assert f"{own}:" in err
     assert "expected HOURS 1; got HOURS 1, HOURS 4" in err
+
+
+def test_pack__of_the_documentation__is_good_and_every_name_of_a_contact_is_told(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "packs.md").read_text()
+    (tmp_path / "packs").mkdir()
+    (tmp_path / "packs" / "own.yaml").write_text(
+        "title" + page.partition("```yaml\ntitle")[2].partition("```")[0]
+    )
+    config = load(tmp_path, environ={})
+    assert list(config.packs["own"].written.rules) == ["NIGHT", "TOO_MANY", "AFTER_REFUSAL"]
+    assert list(failing_packs(config, own=True)) == []
+    assert [name for name in NAMES if f"| `{name}`" not in page and not name.startswith("says.")] == []
+    assert [name for name in PACKS if f"| `{name}` |" not in page] == []
 
 
 def test_pack__rule_changed_by_the_site__shipped_examples_are_only_noted(
