@@ -171,9 +171,10 @@ class Screener:
                 log.error("the recording is missing: is the disk full?", stem=ending.recording)
             self._file_recordings(ending.id, found, ending.notice_at)
             if self.listener and any(one.leg == "caller" for one in found):
-                region = self.place.region_of(endpoint(ending.channel))
-                caller = number.parse(ending.number, region)
+                caller = number.parse(ending.number, self.place.region_of(endpoint(ending.channel)))
                 self.listener.hear(ending.id, Path(ending.recording), caller)
+        elif self.listener:
+            self.listener.leave(ending.id)
         await self._learn(ending)
 
     async def _learn(self, ending: Ending) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from screener.call import Call
@@ -51,17 +50,3 @@ class PastDial:
     at: datetime
     answered: bool
     talk_s: int
-
-
-class Source(Protocol):
-    """Where past calls come from."""
-
-    @property
-    def skipped(self) -> Counter[str]:
-        """Calls and rows that are not replayed, by the reason."""
-
-    def calls(self, since: datetime | None) -> Iterator[PastCall | PastDial]:
-        """Calls in the order of time; of `PastCall` those that follow each other by one id are one call."""
-
-    def total(self, since: datetime | None) -> int:
-        """About how many `calls` will give."""

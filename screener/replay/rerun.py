@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from screener.facts import Place
     from screener.number import CallerNumber
     from screener.policy import PolicyDocument
+    from screener.replay.cdr import CdrFile
     from screener.replay.comparing import Heard, Judge, Judged
-    from screener.replay.past import PastCall, Source
+    from screener.replay.past import PastCall
+    from screener.replay.recorded import LedgerFile
     from screener.state import Rehearsal
 
 WARM_UP: Final = timedelta(seconds=CALLER_TTL_S)
@@ -46,7 +48,7 @@ _bench: list[Bench] = []
 
 
 def rerun(  # noqa: PLR0913 - what a replay is made of
-    source: Source,
+    source: CdrFile | LedgerFile,
     state: Rehearsal,
     judge: Judge,
     region_of: Callable[[str], str],
@@ -83,7 +85,7 @@ class _Asked:
 
     def __init__(
         self,
-        source: Source,
+        source: CdrFile | LedgerFile,
         state: Rehearsal,
         region_of: Callable[[str], str],
         since: datetime | None,

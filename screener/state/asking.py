@@ -32,7 +32,7 @@ LISTS_CHANGES_KEY = KEYS + "lists:changes"
 FEED_KEY = KEYS + "feed:"
 CAMPAIGNS_KEY = KEYS + "campaigns"
 SPOKE_KEY = KEYS + "spoke:"
-"""Before a number or a block: the id of the campaign that it spoke last."""
+"""Before a number, or a block and a star: the campaign that it spoke; one that counts against it stays."""
 TRUST_KEY = KEYS + "trust:"
 CALLER_KEY = KEYS + "caller:"
 CALL_KEY = KEYS + "call:"
@@ -110,7 +110,7 @@ def question(  # noqa: PLR0913 - all that the script asks for
     keys += [LIVE_KEY + caller, f"{KEYS}block:{block}", SHORT_KEY + caller, f"{KEYS}trunk:{by}"]
     keys += [CHALLENGES_KEY + caller, GUESSES_KEY + by, EXPECTING_KEY, AGENTS_KEY + by]
     keys += [FEED_KEY + feed.name for feed in feeds or ()]
-    keys += [CAMPAIGNS_KEY, SPOKE_KEY + caller, SPOKE_KEY + block]
+    keys += [CAMPAIGNS_KEY, SPOKE_KEY + caller, f"{SPOKE_KEY}{block}*"]
     arguments = [key_part(did), "1" if count else "", "" if at is None else repr(at)]
     arguments.append(" ".join(matching_fields(caller)) if caller and feeds is not None else "")
     arguments.append(" ".join(fields_of(caller)) if feeds else "")

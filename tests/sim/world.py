@@ -24,7 +24,7 @@ from tests.sim import challenge
 from tests.sim.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from screener.config import Config
     from screener.facts import FactValue
@@ -85,35 +85,50 @@ class World:
             for name, one in attempts
         }
 
-    def live(self, policy: Policy, like: Lived | None = None) -> Lived:
-        """What becomes of each call under a policy; what is known from `like` is not worked out again."""
-        known = {} if like is None else like.judged
-        known = {key: one._replace(verdict=policy.judge(one.facts)) for key, one in known.items()}
+    def live(self, policy: Policy, like: Lived | None = None, without: str = "") -> Lived:
+        """What becomes of each call under a policy.
+
+        What is known from a run under one that is `like` it is not worked out again. If all that this one
+        lacks is a rule, then `without` it no verdict is another one to which it had added nothing.
+        """
+        before = like.judged if like else {}
+        known = {
+            key: one._replace(verdict=policy.judge(one.facts))
+            if not without or without in {hit.symbol for hit in one.verdict.hits}
+            else one
+            for key, one in before.items()
+        }
+        other = {key for key, one in known.items() if _follows(one.verdict) != _follows(before[key].verdict)}
         # Each call depends on those before it: where none ends or teaches otherwise, no fact can be another.
-        if like and all(
-            _follows(one.verdict) == _follows(like.judged[key].verdict) for key, one in known.items()
-        ):
+        if like and not other:
             return Lived(list(self._outcomes(known)), known)
         with closing(Redis.from_url(self._url)) as client:
             client.flushall()
         with Store(self._url, self._config) as store:
-            judged = self._run(policy, store, known)
+            judged = self._run(policy, store, known, other)
         return Lived(list(self._outcomes(judged)), judged)
 
-    def _run(self, policy: Policy, store: Store, known: Mapping[Key, _Judged]) -> dict[Key, _Judged]:
+    def _run(
+        self, policy: Policy, store: Store, known: Mapping[Key, _Judged], other: Collection[Key]
+    ) -> dict[Key, _Judged]:
+        """Judge each call in its turn; until the first of the `other` ones all is as it is `known`."""
         judged: dict[Key, _Judged] = {}
         done: set[str] = set()
+        as_known = bool(known)
 
         def ask(name: str, one: Attempt, stage: Stage) -> Action:
+            nonlocal as_known
             key, call = (name, stage), _call(name, one, stage, passed=self._met[name][0])
-            observed = store.observe(self._callers[name].key, call)
             before = known.get(key)
+            foreseen = before.observed if before and as_known else None
+            observed = store.observe(self._callers[name].key, call, foreseen)
             if before is None or before.observed != observed:
                 passed, through_s = self._met[name]
                 asked = stage is Stage.CHALLENGE
                 talk = challenge.shipped().talk(one.reaction, through_s, passed=passed) if asked else {}
                 facts = facts_of(call, self._callers[name], {**observed, **talk}, self._place)
                 before = _Judged(observed, facts, policy.judge(facts))
+            as_known = as_known and key not in other
             judged[key] = before
             return before.verdict.action
 

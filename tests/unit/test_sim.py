@@ -123,6 +123,9 @@ def test_world__from_another_policys_run__is_lived_as_from_nothing(store_url: st
     assert world.live(here.policy, lived) == lived
     other = world.live(policy("CN", Trial(without="MANY_TODAY")))
     assert world.live(here.policy, other) == lived != other
+    assert (
+        world.live(policy("CN", Trial(without="MANY_TODAY")), lived, "MANY_TODAY").outcomes == other.outcomes
+    )
     assert {one.setup for one in lived.outcomes} >= {Action.ALLOW, Action.CHALLENGE}
     assert all(one.end is not Action.CHALLENGE for one in lived.outcomes)
 
