@@ -55,6 +55,12 @@ def _number(digits: str) -> str:
     return digits
 
 
+def _apprise_url(url: str) -> str:
+    if not re.match(r"[a-z][a-z0-9+.-]*://\S+$", url, re.IGNORECASE) or not url.isprintable():
+        raise PydanticCustomError("apprise", "expected a URL of apprise, such as mailto://… or tgram://…")
+    return url
+
+
 def _one_line(text: str) -> str:
     if not text.isprintable():
         raise PydanticCustomError("line", "expected one line of text")
@@ -87,6 +93,8 @@ def _optional_path(text: str) -> str:
 
 OptionalLine = Annotated[str, StringConstraints(max_length=255), AfterValidator(_one_line)]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_one_line)]
+DialledPattern = Annotated[str, StringConstraints(pattern=r"^(\*|\+?[A-Za-z0-9_.#-]{1,63}\*?)$")]
+Mailbox = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.+-]{1,63}@[A-Za-z0-9_.-]{1,63}$")]
 Region = Annotated[str, AfterValidator(_region)]
 Directory = Annotated[Path, BeforeValidator(_absolute)]
 
@@ -147,6 +155,19 @@ class Transcription(Written):
     queue: Annotated[int, _count(10_000)]
 
 
+class Voicemail(Written):
+    """Into which mailbox what the screener recorded goes as well, by the number that was called."""
+
+    deliver_to: dict[DialledPattern, Mailbox]
+
+
+class Notify(Written):
+    """Whom to tell of what; the URLs hold passwords."""
+
+    urls: tuple[Annotated[str, AfterValidator(_apprise_url)], ...] = Field(repr=False)
+    events: tuple[Literal["recorded", "alarm"], ...]
+
+
 class Log(Written):
     """How much is logged, and in which form."""
 
@@ -170,6 +191,8 @@ class Settings(Written):
     own_numbers: tuple[Annotated[str, AfterValidator(_number)], ...]
     trust: Trust
     transcription: Transcription
+    voicemail: Voicemail
+    notify: Notify
     log: Log
 
     @cached_property

@@ -21,8 +21,9 @@ CACHE = Path(
 )
 MODULES = """
 func_env res_speech res_agi
-app_audiosocket app_cdr app_chanspy app_dial app_exec app_mixmonitor app_playback app_read app_record
-app_senddtmf app_stack app_system app_userevent app_verbose app_waitforsilence bridge_builtin_features
+app_audiosocket app_cdr app_chanspy app_dial app_exec app_mixmonitor app_originate app_playback app_read
+app_record app_senddtmf app_stack app_system app_userevent
+app_verbose app_waitforsilence bridge_builtin_features
 bridge_native_rtp bridge_simple chan_pjsip codec_alaw codec_gsm codec_resample codec_ulaw format_gsm
 format_pcm format_wav func_callerid func_cdr func_channel func_curl func_cut func_db func_dialplan
 func_global func_groupcount func_hangupcause func_logic func_math func_module func_periodic_hook func_rand
