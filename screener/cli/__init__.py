@@ -2,8 +2,8 @@
 
 `service` runs and checks, `looking` shows what is configured, decided and recorded,
 `lists` keeps the allow and block entries, `feeds` those of others, `trust` what calls taught,
-`campaigns` recordings; `steering` speaks to the running service, `schemas` writes what editors check
-against, `simulate` calls to try rules on; `common` is what they share.
+`recordings` what was recorded, `campaigns` what is the same in it; `steering` speaks to the running service,
+`schemas` writes what editors check against, `simulate` calls to try rules on; `common` is what they share.
 """
 
 from __future__ import annotations
@@ -13,7 +13,19 @@ import sys
 import structlog
 import typer
 
-from screener.cli import campaigns, feeds, lists, looking, replay, schemas, service, simulate, steering, trust
+from screener.cli import (
+    campaigns,
+    feeds,
+    lists,
+    looking,
+    recordings,
+    replay,
+    schemas,
+    service,
+    simulate,
+    steering,
+    trust,
+)
 from screener.errors import ScreenerError
 
 cli = typer.Typer(
@@ -38,6 +50,7 @@ cli.add_typer(looking.config_cli, name="config")
 cli.add_typer(lists.cli, name="list")
 cli.add_typer(feeds.cli, name="feed")
 cli.add_typer(campaigns.cli, name="campaigns")
+cli.add_typer(recordings.cli, name="recordings")
 cli.add_typer(trust.cli, name="trust")
 
 
