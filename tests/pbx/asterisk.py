@@ -208,7 +208,7 @@ class Asterisk:
                 ami=self.ami, ami_tls=self.ami_tls, etc=etc, tls="yes" if self.tls else "no"
             ),
             "rtp.conf": "[general]\nrtpstart=10000\nrtpend=30000\n",
-            "cdr.conf": "[general]\nenable=yes\nunanswered=yes\n[csv]\n",
+            "cdr.conf": "[general]\nenable=yes\nunanswered=yes\n[csv]\nloguniqueid=yes\n",
             "indications.conf": "[general]\ncountry=us\n[us]\ndescription=US\nringcadence=2000,4000\n"
             "dial=350+440\nbusy=480+620/500,0/500\nring=440+480/2000,0/4000\ncongestion=480+620/250,0/250\n",
             "musiconhold.conf": "[general]\n",
