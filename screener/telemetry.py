@@ -133,7 +133,7 @@ def configure(
     """
     terminal = os.isatty(fd)
     least = logging.getLevelNamesMapping()[level.upper()]
-    render = _Console(colours=terminal) if (terminal if as_json is None else not as_json) else _json_line
+    render = _console(colours=terminal) if (terminal if as_json is None else not as_json) else _json_line
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="at")
 
     def note(missing: int) -> str:
@@ -218,22 +218,20 @@ def _json_line(_: WrappedLogger, __: str, event: EventDict) -> str:
     return json.dumps(head | dict(event), ensure_ascii=False)
 
 
-class _Console:
+def _console(*, colours: bool) -> Callable[[WrappedLogger, str, EventDict], str]:
     """Lines for people: time, level, event, then what is known, quoted so that none can pose as another."""
 
-    def __init__(self, *, colours: bool) -> None:
-        self._colours = colours
-
-    def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> str:
+    def line(_: WrappedLogger, __: str, event: EventDict) -> str:
         at, level, said = (event.pop(name, "") for name in ("at", "level", "event"))
-        colour = COLOURS.get(level) if self._colours else None
+        colour = COLOURS.get(level) if colours else None
         shown = f"\x1b[{colour}m{level:<8}\x1b[0m" if colour else f"{level:<8}"
-        return " ".join([at[11:23], shown, str(said), *(f"{key}={self._value(event[key])}" for key in event)])
+        return " ".join([at[11:23], shown, str(said), *(f"{key}={bare(event[key])}" for key in event)])
 
-    def _value(self, value: Any) -> str:  # noqa: ANN401 - any JSON value
-        if isinstance(value, str) and _BARE.fullmatch(value):
-            return value
-        return json.dumps(value, ensure_ascii=False)
+    def bare(value: Any) -> str:  # noqa: ANN401 - any JSON value
+        is_bare = isinstance(value, str) and _BARE.fullmatch(value)
+        return value if is_bare else json.dumps(value, ensure_ascii=False)
+
+    return line
 
 
 class _Relay(logging.Handler):

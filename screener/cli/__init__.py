@@ -1,9 +1,9 @@
 """The commands: each parses its arguments, calls one part of the program and prints.
 
-`service` runs and checks, `looking` shows what is configured, decided and recorded,
-`lists` keeps the allow and block entries, `feeds` those of others, `trust` what calls taught,
-`recordings` what was recorded, `campaigns` what is the same in it; `steering` speaks to the running service,
-`schemas` writes what editors check against, `simulate` calls to try rules on; `common` is what they share.
+`service` runs, checks and speaks to the running service, `looking` shows what is configured, decided
+and recorded, `lists` keeps the allow and block entries, `feeds` those of others, `trust` what calls
+taught, `recordings` what was recorded, `campaigns` what is the same in it; `replay` judges past calls,
+`simulate` writes calls to try rules on; `common` is what they share.
 """
 
 from __future__ import annotations
@@ -13,19 +13,7 @@ import sys
 import structlog
 import typer
 
-from screener.cli import (
-    campaigns,
-    feeds,
-    lists,
-    looking,
-    recordings,
-    replay,
-    schemas,
-    service,
-    simulate,
-    steering,
-    trust,
-)
+from screener.cli import campaigns, feeds, lists, looking, recordings, replay, service, simulate, trust
 from screener.errors import ScreenerError
 
 cli = typer.Typer(
@@ -38,14 +26,13 @@ cli = typer.Typer(
 cli.command()(service.version)
 cli.command()(service.run)
 cli.command()(service.check)
-cli.command()(steering.status)
-cli.command()(steering.reload)
+cli.command()(service.status)
+cli.command()(service.reload)
 cli.command()(looking.explain)
 cli.command()(looking.calls)
 cli.command()(looking.facts)
 cli.command()(replay.replay)
 cli.command()(simulate.simulate)
-looking.config_cli.command("schema")(schemas.schema)
 cli.add_typer(looking.config_cli, name="config")
 cli.add_typer(lists.cli, name="list")
 cli.add_typer(feeds.cli, name="feed")

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import sys
-from datetime import timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
 from rich.console import Console
+from rich.progress import Progress, ProgressColumn
 from rich.table import Table
 from rich.text import Text
 
-from screener import config
-from screener.config import Config
+from screener import app, config
+from screener.config import Config, Settings
+from screener.state import serving
 from screener.text import escaped
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 SITE = Path("/etc/screener")
 Site = Annotated[
@@ -32,7 +34,10 @@ Site = Annotated[
         help=f"Directory with your own settings. Without it {SITE}, if that exists.",
     ),
 ]
+Caller = Annotated[str, typer.Argument(help="A number as it would call.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+T = TypeVar("T")
 
 _SPAN = re.compile(r"(\d{1,6})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -57,6 +62,50 @@ def span(text: str) -> timedelta:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
+class Part(Protocol):
+    """Something of ours that is connected to the store."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+P = TypeVar("P", bound=Part)
+
+
+def has_store(settings: Settings) -> bool:
+    """Whether there is a store to ask; without one nobody has called before."""
+    return bool(settings.redis.url) or app.store_directory(settings).is_dir()
+
+
+@asynccontextmanager
+async def store(settings: Settings) -> AsyncIterator[str]:
+    """Where the store is that the configuration names, started for the time of a command if need be."""
+    if settings.redis.url:
+        yield settings.redis.url
+        return
+    async with serving(app.store_directory(settings), memory_bytes=settings.redis.memory_bytes) as url:
+        yield url
+
+
+def on_store(settings: Settings, part: Callable[[str], P], work: Callable[[P], Awaitable[T]]) -> T:
+    """Do the work with a part of ours on the store that the configuration names."""
+
+    async def there() -> T:
+        async with store(settings) as url:
+            opened = part(url)
+            try:
+                return await work(opened)
+            finally:
+                await opened.close()
+
+    return asyncio.run(there())
+
+
+def minute(unix_time: int | None, otherwise: str = "") -> str:
+    """A Unix time for people, or what stands in place of none."""
+    return f"{datetime.fromtimestamp(unix_time, UTC):%Y-%m-%d %H:%M}Z" if unix_time else otherwise
+
+
 def show(line: str) -> None:
     """Print one line, whatever it holds."""
     sys.stdout.write(escaped(line) + "\n")
@@ -77,3 +126,16 @@ def show_table(columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Non
     # Into a pipe there is no width to fit: whole lines for grep and awk.
     console = Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", _WIDE)))
     console.print(table)
+
+
+def progress(*columns: ProgressColumn) -> Progress:
+    """A bar for people who wait at a terminal, with further columns."""
+    console = Console(stderr=True)
+    return Progress(
+        *Progress.get_default_columns(),
+        *columns,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        redirect_stdout=sys.stdout.isatty(),
+    )

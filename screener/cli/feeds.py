@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from screener import app, number
-from screener.cli.common import Site, load, show, show_table
+from screener.cli.common import Caller, Site, T, load, minute, on_store, show, show_table
 from screener.errors import FeedRefused
 from screener.feeds import About, Refresher, Status, terms_of
-from screener.state import serving
 from screener.state.weighing import weight_of
 
 if TYPE_CHECKING:
@@ -22,8 +19,6 @@ if TYPE_CHECKING:
     from screener.config import Config
 
 cli = typer.Typer(help="Feeds: numbers that others complain about (feeds.yaml).", no_args_is_help=True)
-
-T = TypeVar("T")
 
 _COLUMNS = ("feed", "entries", "bad rows", "snapshot of", "checked", "due", "alarm")
 
@@ -82,13 +77,11 @@ def rollback(name: Name, site: Site = None) -> None:
     loaded = load(site)
     known = _known(loaded, name)
     about = _with_feeds(loaded, lambda feeds: feeds.roll_back(known))
-    show(f"{name}: {about.entries} entries of {_time(about.as_of)} are in force again")
+    show(f"{name}: {about.entries} entries of {minute(about.as_of)} are in force again")
 
 
 @cli.command("show")
-def show_number(
-    caller: Annotated[str, typer.Argument(help="A number as it would call.")], site: Site = None
-) -> None:
+def show_number(caller: Caller, site: Site = None) -> None:
     """Show what each feed says of a caller, and what it weighs."""
     loaded = load(site)
     key = number.parse(caller, loaded.settings.region).key
@@ -100,7 +93,7 @@ def show_number(
         for name, (pattern, listing) in (await feeds.store.find(key, terms)).items():
             about = await feeds.store.about(name)
             weight = weight_of(listing, terms[name], about.as_of if about else 0, now)
-            seen = _time(listing.seen_at)
+            seen = minute(listing.seen_at)
             rows.append((name, pattern, str(listing.votes), seen, f"{weight:.2f}", listing.label))
         return rows
 
@@ -112,19 +105,7 @@ def show_number(
 
 
 def _with_feeds(loaded: Config, work: Callable[[Refresher], Awaitable[T]]) -> T:
-    """Do the work on the store that the configuration names, starting it if need be."""
-    settings = loaded.settings
-
-    async def somewhere() -> T:
-        async with contextlib.AsyncExitStack() as stack:
-            url = settings.redis.url or await stack.enter_async_context(
-                serving(app.store_directory(settings), memory_bytes=settings.redis.memory_bytes)
-            )
-            feeds = app.refresher(loaded, url)
-            stack.push_async_callback(feeds.store.close)
-            return await work(feeds)
-
-    return asyncio.run(somewhere())
+    return on_store(loaded.settings, partial(app.refresher, loaded), work)
 
 
 def _known(loaded: Config, name: str) -> str:
@@ -141,12 +122,8 @@ def _row(name: str, about: About, status: Status) -> tuple[str, ...]:
         name,
         str(about.entries or "none"),
         str(about.bad) if about.entries else "",
-        _time(about.as_of),
-        _time(status.checked_at) or "never",
-        _time(status.next_at) or "now",
+        minute(about.as_of),
+        minute(status.checked_at, "never"),
+        minute(status.next_at, "now"),
         status.problem,
     )
-
-
-def _time(unix_time: int) -> str:
-    return f"{datetime.fromtimestamp(unix_time, UTC):%Y-%m-%d %H:%M}Z" if unix_time else ""

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import sys
-from datetime import UTC, datetime
-from enum import StrEnum
-from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, TextColumn
+from rich.progress import DownloadColumn
 
 from screener import app
-from screener.cli.common import Site, load, show, show_table, span
-from screener.state import Entry, ListKind, Lists, Row, serving
+from screener.cli.common import Caller, Site, T, load, minute, on_store, progress, show, show_table, span
+from screener.state import Entry, ListKind, Lists, Row
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -29,17 +24,7 @@ cli = typer.Typer(
 )
 
 
-T = TypeVar("T")
-
-
-class Kind(StrEnum):
-    """The two lists."""
-
-    ALLOW = "allow"
-    BLOCK = "block"
-
-
-Which = Annotated[Kind, typer.Argument(help="Which list.")]
+Which = Annotated[ListKind, typer.Argument(help="Which list.")]
 Pattern = Annotated[str, typer.Argument(help="A number in any usual form, or a prefix such as +86177*.")]
 Force = Annotated[bool, typer.Option("--force", help="Accept also what would do harm.")]
 
@@ -55,7 +40,7 @@ def add(
 ) -> None:
     """Add or replace an entry; refused if it would hit our own, emergency or far too many numbers."""
     until = int((app.now() + span(expires)).timestamp()) if expires else None
-    row = Row(pattern, _kind(kind), reason=reason, source="cli", by=getpass.getuser(), expires_at=until)
+    row = Row(pattern, kind, reason=reason, source="cli", by=getpass.getuser(), expires_at=until)
     for entry in _with_lists(site, lambda lists: lists.add(row, force=force)):
         show(f"added to the {entry.kind} list: {entry.pattern}")
 
@@ -63,7 +48,7 @@ def add(
 @cli.command()
 def remove(kind: Which, pattern: Pattern, site: Site = None) -> None:
     """Remove the entry of exactly this pattern."""
-    gone = _with_lists(site, lambda lists: lists.remove(pattern, _kind(kind)))
+    gone = _with_lists(site, lambda lists: lists.remove(pattern, kind))
     for entry in gone:
         show(f"removed from the {entry.kind} list: {entry.pattern}")
     if not gone:
@@ -72,9 +57,7 @@ def remove(kind: Which, pattern: Pattern, site: Site = None) -> None:
 
 
 @cli.command()
-def find(
-    caller: Annotated[str, typer.Argument(help="A number as it would call.")], site: Site = None
-) -> None:
+def find(caller: Caller, site: Site = None) -> None:
     """Show every entry that matches a caller; the first one decides."""
     found = _with_lists(site, lambda lists: lists.find(caller))
     _show(found)
@@ -102,26 +85,19 @@ def purge(site: Site = None) -> None:
 @cli.command("import")
 def import_file(
     file: Annotated[Path, typer.Argument(help="Text or CSV, an entry a line.", exists=True, dir_okay=False)],
-    kind: Annotated[Kind, typer.Option(help="The list for lines that name none.")] = Kind.BLOCK,
+    kind: Annotated[ListKind, typer.Option(help="The list for lines that name none.")] = "block",
     force: Force = False,
     site: Site = None,
 ) -> None:
     """Import entries. Bad lines are told and skipped; the exit code is 1 if there were any."""
-    like = Row("", _kind(kind), source=file.name, by=getpass.getuser())
+    like = Row("", kind, source=file.name, by=getpass.getuser())
 
     async def take(lists: Lists) -> ImportReport:
-        columns = (*Progress.get_default_columns(), TextColumn("{task.fields[line]:,} lines"))
         with (
-            Progress(*columns, console=Console(stderr=True), transient=True) as progress,
-            file.open("rb") as raw,
-            TextIOWrapper(raw, "utf-8-sig", errors="replace") as lines,
+            progress(DownloadColumn()) as bar,
+            bar.open(file, "r", encoding="utf-8-sig", errors="replace", description="importing") as lines,
         ):
-            task = progress.add_task("importing", total=file.stat().st_size or None, line=0)
-
-            def told(line: int) -> None:
-                progress.update(task, completed=raw.tell() if raw.seekable() else 0, line=line)
-
-            return await lists.load(lines, like=like, force=force, progress=told)
+            return await lists.load(lines, like=like, force=force)
 
     report = _with_lists(site, take)
     for line, reason in report.refused:
@@ -143,35 +119,15 @@ def export(site: Site = None) -> None:
 
 
 def _with_lists(site: Path | None, work: Callable[[Lists], Awaitable[T]]) -> T:
-    """Do the work on the lists of the store that the configuration names, starting it if need be."""
     settings = load(site).settings
-
-    async def on(url: str) -> T:
-        lists = Lists(url, settings.region, settings.own_numbers)
-        try:
-            return await work(lists)
-        finally:
-            await lists.close()
-
-    async def somewhere() -> T:
-        if settings.redis.url:
-            return await on(settings.redis.url)
-        async with serving(app.store_directory(settings), memory_bytes=settings.redis.memory_bytes) as url:
-            return await on(url)
-
-    return asyncio.run(somewhere())
+    return on_store(settings, lambda url: Lists(url, settings.region, settings.own_numbers), work)
 
 
 def _show(entries: Iterable[Entry]) -> None:
     show_table(
         ("list", "pattern", "reason", "source", "by", "expires"),
-        ((one.kind, one.pattern, one.reason, one.source, one.by, _day(one.expires_at)) for one in entries),
+        (
+            (one.kind, one.pattern, one.reason, one.source, one.by, minute(one.expires_at, "never"))
+            for one in entries
+        ),
     )
-
-
-def _day(unix_time: int | None) -> str:
-    return f"{datetime.fromtimestamp(unix_time, UTC):%Y-%m-%d %H:%M}Z" if unix_time else "never"
-
-
-def _kind(kind: Kind) -> ListKind:
-    return "allow" if kind is Kind.ALLOW else "block"

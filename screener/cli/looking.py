@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
 from dataclasses import asdict
 from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from screener import app, ledger, number
 from screener.call import Call, Stage
-from screener.cli.common import AsJson, Site, load, show, show_json, show_table, span
+from screener.cli.common import AsJson, Site, has_store, load, on_store, show, show_json, show_table, span
+from screener.config import schemas
 from screener.facts import CATALOGUE, facts_of, never_seen
 from screener.feeds import terms_of
 from screener.policy import explain as taken_apart
-from screener.state import Observed, State, serving
+from screener.state import Observed, State
 from screener.text import printable
 from screener.verdict import Action
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from screener.number import CallerNumber
 
 config_cli = typer.Typer(help="Show the configuration in force.", no_args_is_help=True)
+
+SchemaName = StrEnum("Name", {name.upper(): name for name in schemas.MODELS})  # type: ignore[misc]
 
 
 def facts(as_json: AsJson = False) -> None:
@@ -62,7 +67,7 @@ def explain(
         "explain", f"{trunk}-0", stage, moment, number=caller, name=name, did=did, challenge=challenge
     )
     parsed = number.parse(caller, place.region_of(call.trunk))
-    observed = asyncio.run(_observe(loaded, parsed, did, call.trunk))
+    observed = _observe(loaded, parsed, did, call.trunk)
     known = facts_of(call, parsed, observed.facts, place)
     shown = taken_apart(loaded.policy.judge(known), loaded.policy, known)
     if as_json:
@@ -71,24 +76,15 @@ def explain(
         _show_sum(parsed.shown, shown, observed.missing)
 
 
-async def _observe(loaded: Config, caller: CallerNumber, did: str, trunk: str) -> Observed:
-    url = loaded.settings.redis.url
-    if url:
-        return await _ask(url, loaded, caller.key, did, trunk)
-    directory = app.store_directory(loaded.settings)
-    if not directory.is_dir():
-        why = f"there is none yet in {directory}, so nobody has called before"
-        return Observed(never_seen(caller), why)
-    async with serving(directory, memory_bytes=loaded.settings.redis.memory_bytes) as own:
-        return await _ask(own, loaded, caller.key, did, trunk)
+def _observe(loaded: Config, caller: CallerNumber, did: str, trunk: str) -> Observed:
+    if not has_store(loaded.settings):
+        where = app.store_directory(loaded.settings)
+        return Observed(never_seen(caller), f"there is none yet in {where}, so nobody has called before")
 
+    async def ask(state: State) -> Observed:
+        return await state.observe(caller.key, did, "explain", trunk=trunk, count=False)
 
-async def _ask(url: str, loaded: Config, key: str, did: str, trunk: str) -> Observed:
-    state = State(url, feeds=terms_of(loaded.feeds))
-    try:
-        return await state.observe(key, did, "explain", trunk=trunk, count=False)
-    finally:
-        await state.close()
+    return on_store(loaded.settings, lambda url: State(url, feeds=terms_of(loaded.feeds)), ask)
 
 
 def _show_sum(caller: str, shown: dict[str, Any], missing: str | None) -> None:
@@ -185,3 +181,23 @@ def config_show(
     """Print every value in force; secrets are hidden."""
     for one in load(site).effective():
         show(f"{one.path} = {one.value}" + (f"    # {one.origin}" if origin else ""))
+
+
+@config_cli.command("schema")
+def schema(
+    name: Annotated[SchemaName | None, typer.Argument(help="Which file; all of them if not given.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(show_default=False, help="Write NAME.schema.json into this directory instead."),
+    ] = None,
+) -> None:
+    """Print JSON schemas, for an editor that completes and checks the files while they are written."""
+    made = {one: schemas.schema(one) for one in ([str(name)] if name else schemas.MODELS)}
+    if to is None:
+        show_json(made[str(name)] if name else made)
+        return
+    to.mkdir(parents=True, exist_ok=True)
+    for one, content in made.items():
+        path = to / f"{one}.schema.json"
+        path.write_text(json.dumps(content, indent=2) + "\n")
+        show(f"{path}, for {schemas.MODELS[one][0]}: # yaml-language-server: $schema={path}")

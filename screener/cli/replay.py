@@ -6,30 +6,36 @@ import asyncio
 import json
 import sys
 import tempfile
-from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    ExitStack,
+    nullcontext,
+)
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from functools import partial
+from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, cast
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from screener import app, config
 from screener import replay as past
-from screener.cli.common import Site, load, show, show_table, span
+from screener.cli.common import Site, has_store, load, progress, show, show_table, span, store
 from screener.feeds import terms_of
-from screener.state import EmbeddedServer, Rehearsal, serving
+from screener.state import EmbeddedServer, Rehearsal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from datetime import tzinfo
 
     from screener.config import Config
-    from screener.replay import CdrFile, Changed, House, LedgerFile, Tally
+    from screener.replay import CdrFile, Changed, LedgerFile, Tally
+    from screener.replay.comparing import Judge
 
 SQLITE = b"SQLite format 3\0"
 BLOCKS = 3
@@ -40,13 +46,8 @@ _MAX_REPORTED = 20
 _MAX_CONTEXTS = 5
 
 
-class Format(StrEnum):
-    """What a source is written in."""
-
-    AUTO = "auto"
-    LEDGER = "ledger"
-    CDR_CSV = "cdr-csv"
-    FREEPBX = "freepbx"
+Format = Literal["auto", "ledger", "cdr-csv", "freepbx"]
+"""What a source is written in."""
 
 
 def replay(
@@ -64,7 +65,7 @@ def replay(
         typer.Option(help="The site directory to try; the present one if not given.", show_default=False),
     ] = None,
     last: Annotated[str, typer.Option(help="Only the last 90m, 12h or 30d.")] = "",
-    form: Annotated[Format, typer.Option("--format", help="What the source is written in.")] = Format.AUTO,
+    form: Annotated[Format, typer.Option("--format", help="What the source is written in.")] = "auto",
     timezone: Annotated[
         str, typer.Option(help="Time zone of a CSV's times; the site's if not given.", metavar="NAME")
     ] = "",
@@ -98,18 +99,23 @@ def replay(
     present = load(site)
     candidate = config.load(against) if against else present
     since = app.now() - span(last) if last else None
-    house = past.House(
-        _zone(timezone) if timezone else present.settings.zone,
-        tuple(inbound_context or past.INBOUND_CONTEXTS),
-        frozenset(trunk or ()),
+    zone = _zone(timezone) if timezone else present.settings.zone
+    read = partial(
+        past.CdrFile,
+        zone=zone,
+        contexts=inbound_context or past.INBOUND_CONTEXTS,
+        trunks=trunk or (),
+        header=form == "freepbx",
     )
     with ExitStack() as stack:
         out = _Output(present.settings.zone, limit)
         if json_file:
             out.lines = stack.enter_context(_written(json_file))
-        calls = _opened(source, form, house, present)
+        calls = _opened(source, form, read, present)
         baseline = present if against and not isinstance(calls, past.LedgerFile) else None
-        tally = asyncio.run(_run(calls, _Question(candidate, baseline, present, since, lists), out))
+        judge = partial(_judge, candidate, baseline)
+        live = store(present.settings) if lists and has_store(present.settings) else nullcontext()
+        tally = asyncio.run(_run(calls, candidate, judge, live, since, out))
         out.conclude(tally, calls, candidate.policy.hash)
     if tally.blocked:
         raise typer.Exit(BLOCKS)
@@ -133,15 +139,18 @@ def _zone(name: str) -> ZoneInfo:
         ) from None
 
 
-def _opened(source: Path | None, form: Format, house: House, present: Config) -> LedgerFile | CdrFile:
+def _opened(
+    source: Path | None, form: Format, read: Callable[[Path], CdrFile], present: Config
+) -> LedgerFile | CdrFile:
     if source is None:
         return past.LedgerFile(app.ledger_path(present.settings))
-    with source.open("rb") as stream:
-        if form is Format.AUTO and stream.peek(len(SQLITE)).startswith(SQLITE):
-            form = Format.LEDGER
-        if form is Format.LEDGER:
+    with (
+        progress() as bar,
+        BufferedReader(cast("RawIOBase", bar.open(source, "rb", description="reading"))) as stream,
+    ):
+        if form == "ledger" or (form == "auto" and stream.peek().startswith(SQLITE)):
             return past.LedgerFile(source)
-        calls = past.CdrFile(source, house, header=form is Format.FREEPBX)
+        calls = read(source)
         reported = 0
 
         def report(line: int, reason: str) -> None:
@@ -150,77 +159,47 @@ def _opened(source: Path | None, form: Format, house: House, present: Config) ->
             if reported <= _MAX_REPORTED:
                 sys.stderr.write(f"{source}:{line}: {reason}\n")
 
-        with _progress() as progress:
-            task = progress.add_task("reading", total=source.stat().st_size)
-            calls.read(stream, report, lambda read: progress.update(task, completed=read))
+        calls.read(stream, report)
     if reported > _MAX_REPORTED:
         sys.stderr.write(f"{source}: and {reported - _MAX_REPORTED} more such lines\n")
     return calls
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """What is asked: how `candidate` would judge, and `baseline` did, what there is since `since`."""
-
-    candidate: Config
-    baseline: Config | None
-    present: Config
-    since: datetime | None
-    lists: bool
-
-
-async def _run(calls: LedgerFile | CdrFile, asked: _Question, out: _Output) -> Tally:
-    settings, total, tally = asked.candidate.settings, calls.total(asked.since), past.Tally()
+async def _run(
+    calls: LedgerFile | CdrFile,
+    candidate: Config,
+    judge: Callable[[int], AbstractContextManager[Judge]],
+    live: AbstractAsyncContextManager[str | None],
+    since: datetime | None,
+    out: _Output,
+) -> Tally:
+    settings, total, tally = candidate.settings, calls.total(since), past.Tally()
     async with AsyncExitStack() as stack:
-        judge = stack.enter_context(_judge(asked, aside=total >= ASIDE))
-        live = await stack.enter_async_context(_live(asked.present)) if asked.lists else None
+        judging = stack.enter_context(judge(total))
+        lists = await stack.enter_async_context(live)
         own = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="screener")), "store")
         server = await stack.enter_async_context(EmbeddedServer(own))
-        feeds, half_life_days = terms_of(asked.candidate.feeds), settings.trust.half_life_days
-        state = stack.enter_context(Rehearsal(server.url, live, feeds, half_life_days=half_life_days))
-        progress = stack.enter_context(_progress())
-        task = progress.add_task("judging", total=total)
-        batches = past.rerun(
-            calls,
-            state,
-            judge,
-            settings.place.region_of,
-            asked.since,
-            long_call_s=settings.trust.long_call_s,
-        )
+        feeds, half_life_days = terms_of(candidate.feeds), settings.trust.half_life_days
+        state = stack.enter_context(Rehearsal(server.url, lists, feeds, half_life_days=half_life_days))
+        bar = stack.enter_context(progress())
+        task = bar.add_task("judging", total=total)
+        region_of, long_call_s = settings.place.region_of, settings.trust.long_call_s
+        batches = past.rerun(calls, state, judging, region_of, since, long_call_s=long_call_s)
         for changes, counts in batches:
             tally.add(counts)
             for change in changes:
                 out.tell(change)
-            progress.update(task, completed=tally.calls + tally.not_asked)
+            bar.update(task, completed=tally.calls + tally.not_asked)
             await asyncio.sleep(0)  # so that Ctrl-C is heard
     return tally
 
 
-def _judge(asked: _Question, *, aside: bool) -> AbstractContextManager[past.Bench | past.Aside]:
-    candidate, baseline = asked.candidate, asked.baseline
+def _judge(candidate: Config, baseline: Config | None, total: int) -> AbstractContextManager[Judge]:
     place = candidate.settings.place
-    if aside:
-        return past.Aside(candidate.document, baseline.document if baseline else None, place)
-    return nullcontext(past.Bench(candidate.policy, baseline.policy if baseline else None, place))
-
-
-@asynccontextmanager
-async def _live(present: Config) -> AsyncIterator[str | None]:
-    """Where the lists of today are; None where there is no store yet."""
-    directory = app.store_directory(present.settings)
-    if present.settings.redis.url or not directory.is_dir():
-        yield present.settings.redis.url or None
-        return
-    async with serving(directory, memory_bytes=present.settings.redis.memory_bytes) as url:
-        yield url
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        console=console, transient=True, disable=not console.is_terminal, redirect_stdout=sys.stdout.isatty()
-    )
+    if total >= ASIDE:
+        return past.aside(candidate.document, baseline.document if baseline else None, place)
+    bench = past.Bench(candidate.policy, baseline.policy if baseline else None, place)
+    return nullcontext(lambda batch: partial(bench.judge, batch))
 
 
 @dataclass(slots=True)

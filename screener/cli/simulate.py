@@ -7,8 +7,7 @@ import json
 import sys
 from dataclasses import asdict
 from datetime import timedelta
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,18 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class Format(StrEnum):
-    """How the calls are written."""
-
-    CDR_CSV = "cdr-csv"
-    JSON = "json"
+Format = Literal["cdr-csv", "json"]
+"""How the calls are written."""
 
 
 def simulate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same calls.")] = 1,
     form: Annotated[
         Format, typer.Option("--format", help="cdr-csv for `screener replay`; json says all of each call.")
-    ] = Format.CDR_CSV,
+    ] = "cdr-csv",
     only: Annotated[
         list[str] | None,
         typer.Option(help="Only this class of callers; may be repeated.", show_default=False),
@@ -52,14 +48,14 @@ def simulate(
             f"{unknown[0]!r} is none of: {', '.join(simulation.KINDS)}", param_hint="--only"
         )
     calls = simulation.history(seed, settings.region, settings.zone, only or simulation.KINDS)
-    if form is Format.JSON:
+    if form == "json":
         for one in calls:
             sys.stdout.write(json.dumps(asdict(one), default=str, ensure_ascii=True) + "\n")
     else:
         csv.writer(sys.stdout, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(_records(calls))
 
 
-def _records(calls: Iterable[simulation.Attempt | simulation.Dialling]) -> Iterable[list[str]]:
+def _records(calls: Iterable[simulation.Event]) -> Iterable[list[str]]:
     """Lines of a Master.csv; a record does not tell a withheld number, nor what the caller would do."""
     for n, one in enumerate(simulation.as_it_rings(calls)):
         if isinstance(one, simulation.Attempt):

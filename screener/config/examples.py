@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from screener import number
 from screener.call import Call, Stage
-from screener.config.settings import Line, OptionalLine, Region  # noqa: TC001 - pydantic reads annotations
+from screener.config.settings import Line, OptionalLine, Region, such, whole
 from screener.config.validating import key_place, locate
 from screener.facts import CATALOGUE, PRESENTATIONS, facts_of, never_seen
 from screener.policy import Flag, Number, Symbol, Written
@@ -50,20 +50,6 @@ def _moment(value: object) -> datetime:
     raise PydanticCustomError("moment", "expected a local time such as 2026-03-04 12:00")
 
 
-def _whole(value: object) -> int:
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value, re.ASCII):
-        return int(value)
-    raise PydanticCustomError("whole", "expected a whole number such as 4")
-
-
-def _presentation(value: object) -> str:
-    if isinstance(value, str) and value in PRESENTATIONS:
-        return value
-    raise PydanticCustomError(
-        "presentation", "expected one of {all}", {"all": ", ".join(sorted(PRESENTATIONS))}
-    )
-
-
 def _range(value: object) -> tuple[float, float]:
     if isinstance(value, str) and (found := _RANGE.fullmatch(value)):
         low = float(found[1])
@@ -74,11 +60,16 @@ def _range(value: object) -> tuple[float, float]:
 
 
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string"})]
-Whole = Annotated[int, BeforeValidator(_whole), WithJsonSchema({"type": "integer", "minimum": 0})]
+Whole = Annotated[
+    int, whole(999_999_999, 0, "a whole number such as 4"), WithJsonSchema({"type": "integer", "minimum": 0})
+]
 Range = Annotated[
     tuple[float, float],
     BeforeValidator(_range),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": f"^{_RANGE.pattern}$"}]}),
+]
+Presentation = Annotated[
+    str, such(PRESENTATIONS.__contains__, f"expected one of {', '.join(sorted(PRESENTATIONS))}")
 ]
 Arrived = Annotated[str, StringConstraints(max_length=1000)]
 _TYPES: Final = {"bool": Flag, "int": Whole, "double": Number, "string": str}
@@ -107,7 +98,7 @@ class ImaginedCall(Written):
     trunk: Line
     trunk_region: Literal[""] | Region
     at: Moment
-    presentation: Annotated[str, BeforeValidator(_presentation)]
+    presentation: Presentation
     asserted: Arrived
     diversion: Arrived
     attestation: Literal["", "A", "B", "C"]

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import phonenumbers
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
     StringConstraints,
     ValidatorFunctionWrapHandler,
@@ -21,7 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from screener.config.nodes import Scalar, Tree, merge
-from screener.config.settings import Line, OptionalLine  # noqa: TC001 - pydantic reads annotations
+from screener.config.settings import Line, OptionalLine, such, whole
 from screener.config.validating import MISSING, locate
 from screener.policy import Flag, Number, Positive, Text, Written
 
@@ -36,28 +35,8 @@ SHIPPED = "shipped:"
 """Before the name of a file that comes with the screener, in `config/feeds/`."""
 
 
-def _share(value: float) -> float:
-    if not 0 <= value <= 1:
-        raise PydanticCustomError("share", "expected a share from 0 to 1, such as 0.3")
-    return value
-
-
 def _or_never(value: object, days: ValidatorFunctionWrapHandler) -> float:
     return math.inf if value == "off" else float(days(value))
-
-
-def _whole(value: object) -> int:
-    if isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,7}", value, re.ASCII):
-        return int(value)
-    raise PydanticCustomError("count", "expected a whole number from 1 to 99999999")
-
-
-def _country(code: str) -> str:
-    if code and code not in phonenumbers.SUPPORTED_REGIONS:
-        raise PydanticCustomError(
-            "region", "no such country; expected two capital letters such as US, or nothing"
-        )
-    return code
 
 
 def _source(text: str) -> str:
@@ -76,15 +55,21 @@ def _source(text: str) -> str:
     return text
 
 
-def _name(name: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", name):
-        raise PydanticCustomError(
-            "feed", "the name of a feed is written in small letters, such as phoneblock"
-        )
-    return name
-
-
-Share = Annotated[Number, AfterValidator(_share)]
+Share = Annotated[Number, such(lambda share: 0 <= share <= 1, "expected a share from 0 to 1, such as 0.3")]
+Country = Annotated[
+    str,
+    such(
+        {"", *phonenumbers.SUPPORTED_REGIONS}.__contains__,
+        "no such country; expected two capital letters such as US, or nothing",
+    ),
+]
+Name = Annotated[
+    str,
+    such(
+        re.compile("[a-z][a-z0-9_-]{0,31}").fullmatch,
+        "the name of a feed is written in small letters, such as phoneblock",
+    ),
+]
 Days = Annotated[
     Positive,
     WrapValidator(_or_never),
@@ -92,7 +77,7 @@ Days = Annotated[
         {"anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 1000}, {"enum": ["off", False]}]}
     ),
 ]
-Whole = Annotated[int, BeforeValidator(_whole)]
+Whole = Annotated[int, whole(99_999_999)]
 
 
 ColumnName = Annotated[str, StringConstraints(max_length=100)]
@@ -115,7 +100,7 @@ class Columns(Written):
 class Defaults(Written):
     """What every feed has unless it says otherwise; `inf` days stand for `off`."""
 
-    country: Annotated[str, AfterValidator(_country)]
+    country: Country
     columns: Columns
     token_file: OptionalLine
     refresh_hours: Positive
@@ -153,7 +138,7 @@ class FeedsFile(Written):
     """The contents of `feeds.yaml`, once `defaults` is laid under each feed."""
 
     defaults: Defaults
-    feeds: dict[Annotated[str, BeforeValidator(_name)], Feed] = Field(description="The feeds by their names.")
+    feeds: dict[Name, Feed] = Field(description="The feeds by their names.")
 
 
 def with_defaults(tree: Tree, key: str = "feeds") -> Tree:
@@ -161,15 +146,14 @@ def with_defaults(tree: Tree, key: str = "feeds") -> Tree:
 
     `key` is where they stand; what is said of feeds here holds for whatever stands there.
     """
-    defaults, feeds = tree.items.get("defaults"), tree.items.get(key)
+    defaults, feeds = tree.get("defaults"), tree.get(key)
     if not isinstance(feeds, Tree):
         return tree
-    if not isinstance(defaults, Tree):  # that is the problem then, not each value that no feed has
-        return Tree(tree.place, tree.items | {key: Tree(feeds.place)}, tree.keys)
-    whole = {
-        name: merge(defaults, feed) if isinstance(feed, Tree) else feed for name, feed in feeds.items.items()
-    }
-    return Tree(tree.place, tree.items | {key: Tree(feeds.place, whole, feeds.keys)}, tree.keys)
+    whole = {}
+    if isinstance(defaults, Tree):  # else that is the problem, not each value that no feed has
+        for name, feed in feeds.items():
+            whole[name] = merge(defaults, feed) if isinstance(feed, Tree) else feed
+    return Tree(tree.place, {**tree, key: Tree(feeds.place, whole, feeds.key_places)}, tree.key_places)
 
 
 def told_once(problems: Iterable[str]) -> list[str]:

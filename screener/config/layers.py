@@ -48,6 +48,11 @@ class Layers:
         """Names of the files that hold rules, those of the site alone at the end."""
         return [name for name in self.trees if name.startswith(f"{RULES}/")]
 
+    def setting(self, name: str) -> Scalar | None:
+        """A text at the top of the settings, and where it is written; None where it is empty or missing."""
+        found = self.trees[SETTINGS].get(name) if SETTINGS in self.trees else None
+        return found if isinstance(found, Scalar) and found else None
+
     def lay(self, over: Layers) -> None:
         """Lay another layer over this one."""
         for name, tree in over.trees.items():
@@ -69,18 +74,16 @@ def read_layers(shipped: Path, site: Path | None) -> Layers:
     """Read and merge all files of all layers; whatever is wrong is in `problems`, nothing is raised."""
     layers = _read_directory(shipped, _SHIPPED)
     own = _read_directory(site, str(site)) if site else Layers()
-    if chosen := _variant(own):
+    if chosen := own.setting("variant"):
         names = variants(shipped)
-        if chosen.text in names:
-            where = shipped / VARIANTS / chosen.text
-            layers.lay(_read_directory(where, f"{_SHIPPED}/{VARIANTS}/{chosen.text}"))
+        if chosen in names:
+            layers.lay(_read_directory(shipped / VARIANTS / chosen, f"{_SHIPPED}/{VARIANTS}/{chosen}"))
         else:
             there = f"no such variant; there are {', '.join(names)}"
             layers.problems.append(f"{chosen.place}: variant: {there}")
-    if elsewhere := _variant(layers):
+    if elsewhere := layers.setting("variant"):
         layers.problems.append(f"{elsewhere.place}: variant: only your own {SETTINGS} may choose one")
-    if SETTINGS in layers.trees and isinstance(region := layers.trees[SETTINGS].items.get("region"), Scalar):
-        layers.made_for = region.text
+    layers.made_for = str(layers.setting("region") or "")
     layers.lay(own)
     return layers
 
@@ -90,21 +93,13 @@ def variants(shipped: Path) -> list[str]:
     return sorted(path.name for path in (shipped / VARIANTS).glob("[a-z]*") if path.is_dir())
 
 
-def _variant(layers: Layers) -> Scalar | None:
-    """The variant that is chosen here, where it is written."""
-    tree = layers.trees.get(SETTINGS)
-    node = tree.items.get("variant") if tree else None
-    return node if isinstance(node, Scalar) and node.text else None
-
-
 def _own_first(merged: Tree, over: Tree) -> Tree:
     """The first profile that matches is in force: those of an upper layer stand before those below it."""
-    profiles, own = merged.items.get("profiles"), over.items.get("profiles")
+    profiles, own = merged.get("profiles"), over.get("profiles")
     if not (isinstance(profiles, Tree) and isinstance(own, Tree)):
         return merged
-    order = {name: profiles.items[name] for name in (*own.items, *profiles.items)}
-    ordered = Tree(profiles.place, order, profiles.keys)
-    return Tree(merged.place, merged.items | {"profiles": ordered}, merged.keys)
+    ordered = Tree(profiles.place, {name: profiles[name] for name in (*own, *profiles)}, profiles.key_places)
+    return Tree(merged.place, {**merged, "profiles": ordered}, merged.key_places)
 
 
 def stamps(site: Path | None) -> Stamps:

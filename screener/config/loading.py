@@ -107,26 +107,23 @@ class Config:
         Raises ConfigError when there is none, or the file cannot be read.
         """
         ami = self.settings.ami
+
+        def refused(key: str, why: str) -> ConfigError:
+            return ConfigError([f"{self._place(f'screener.ami.{key}')}: ami.{key}: {why}"])
+
         if ami.secret.get_secret_value() == PLACEHOLDER:
-            where = self._place("screener.ami.secret")
-            raise ConfigError(
-                [f"{where}: ami.secret: {PLACEHOLDER} is no secret; choose one, in manager.conf too"]
-            )
+            raise refused("secret", f"{PLACEHOLDER} is no secret; choose one, in manager.conf too")
         if ami.secret.get_secret_value():
             return ami.secret
         if not ami.secret_file:
-            where = self._place("screener.ami.secret")
-            raise ConfigError(
-                [f"{where}: ami.secret: is empty; set it, ami.secret_file or ${SECRET_VARIABLE}"]
-            )
-        where = self._place("screener.ami.secret_file")
+            raise refused("secret", f"is empty; set it, ami.secret_file or ${SECRET_VARIABLE}")
         try:
             secret = Path(ami.secret_file).read_text("utf-8").strip()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "is not UTF-8"
-            raise ConfigError([f"{where}: ami.secret_file: {ami.secret_file}: {reason}"]) from None
+            raise refused("secret_file", f"{ami.secret_file}: {reason}") from None
         if not secret:
-            raise ConfigError([f"{where}: ami.secret_file: {ami.secret_file} is empty"])
+            raise refused("secret_file", f"{ami.secret_file} is empty")
         return SecretStr(secret)
 
     def _place(self, path: str) -> Place:
@@ -135,7 +132,7 @@ class Config:
         for key in keys:
             if not isinstance(node, Tree):
                 raise KeyError(path)
-            node = node.items[key]
+            node = node[key]
         return node.place
 
 
@@ -184,11 +181,10 @@ def load(
 def state_dir(site: Path | None) -> Path:
     """Where the running service keeps its socket, also if other parts of the configuration are wrong."""
     layers = read_layers(shipped_dir(), site)
-    tree = layers.trees.get(SETTINGS)
-    node = tree.items.get("state_dir") if tree else None
-    if SETTINGS in layers.broken or not isinstance(node, Scalar):
+    found = layers.setting("state_dir")
+    if SETTINGS in layers.broken or found is None:
         raise ConfigError(layers.problems or [f"{SETTINGS}:1:1: state_dir: is missing"])
-    return Path(node.text)
+    return Path(found)
 
 
 def _checked(model: type[M], name: str, layers: Layers, *, defaults_under: str = "") -> M | None:
@@ -220,8 +216,8 @@ def _groups(layers: Layers) -> tuple[Group, ...]:
             continue
         if not problems:
             layers.problems += _taken(names, {group.group: locate(tree, ("group",)).place}, "group")
-        rules = tree.items.get("rules")
-        places = rules.keys if isinstance(rules, Tree) else {}
+        rules = tree.get("rules")
+        places = rules.key_places if isinstance(rules, Tree) else {}
         if not places or group.rules.keys() != places.keys():
             layers.broken.add(name)
         doubled = _taken(symbols, {symbol: places[symbol] for symbol in group.rules}, "rules")
@@ -240,8 +236,8 @@ def _taken(first: dict[str, Place], found: dict[str, Place], key: str) -> Iterat
 def _compiled(document: PolicyDocument, layers: Layers) -> Policy | None:
     files: dict[str, Tree] = {}
     for name in reversed(layers.rule_files):
-        rules = layers.trees[name].items.get("rules")
-        files |= dict.fromkeys(rules.items if isinstance(rules, Tree) else (), layers.trees[name])
+        rules = layers.trees[name].get("rules")
+        files |= dict.fromkeys(rules if isinstance(rules, Tree) else (), layers.trees[name])
     lenient = bool(layers.broken)
 
     def describe(problem: Problem) -> str:
@@ -264,12 +260,11 @@ def _compiled(document: PolicyDocument, layers: Layers) -> Policy | None:
 
 def _take_secret(layers: Layers, environ: Mapping[str, str]) -> None:
     """Let the environment stand above the files, with its name as the origin."""
-    tree = layers.trees.get(SETTINGS)
-    secret = environ.get(SECRET_VARIABLE)
-    if secret and tree and isinstance(ami := tree.items.get("ami"), Tree):
+    ami = layers.trees[SETTINGS].get("ami") if SETTINGS in layers.trees else None
+    if (secret := environ.get(SECRET_VARIABLE)) and isinstance(ami, Tree):
         place = Place(f"environment variable {SECRET_VARIABLE}", 0, 0)
-        ami.items["secret"] = Scalar(secret, place)
-        ami.keys.setdefault("secret", place)
+        ami["secret"] = Scalar(secret, place)
+        ami.key_places.setdefault("secret", place)
 
 
 def _two_secrets(tree: Tree, settings: Settings) -> Iterator[str]:
@@ -281,13 +276,13 @@ def _two_secrets(tree: Tree, settings: Settings) -> Iterator[str]:
 
 def _leaves(path: str, node: Node) -> Iterator[Effective]:
     if isinstance(node, Tree):
-        for key, below in node.items.items():
+        for key, below in node.items():
             yield from _leaves(f"{path}.{key}", below)
     elif isinstance(node, Sequence):
-        texts = [_shown(path, item.text) for item in node.items if isinstance(item, Scalar)]
+        texts = [_shown(path, item) for item in node if isinstance(item, Scalar)]
         yield Effective(path, texts, node.place.origin)
     else:
-        yield Effective(path, _shown(path, node.text), node.place.origin)
+        yield Effective(path, _shown(path, node), node.place.origin)
 
 
 def _shown(path: str, text: str) -> str:

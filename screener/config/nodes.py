@@ -1,5 +1,6 @@
 """YAML text → a tree in which every value still knows its file, line and column.
 
+The tree is dicts, lists and text, as a model takes them.
 Only what a configuration needs: mappings, lists and text. No tags, anchors or aliases (nothing can
 grow by being repeated), no second document, no repeated key. Values stay text; models type them.
 """
@@ -7,10 +8,13 @@ grow by being repeated), no second document, no repeated key. Values stay text; 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import NoReturn, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
 import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 16
@@ -38,19 +42,25 @@ class Place:
         return f"{self.file}:{self.line}" if self.line else self.file
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(str):
     """A text. `indent` is the column where its lines begin, or 0 if its lines cannot be found in the file."""
 
-    text: str
+    __slots__ = ("first_line", "indent", "place")
+
+    def __new__(cls, text: str, place: Place, indent: int = 0, first_line: int = 0) -> Self:
+        """Scalar that was written there."""
+        made = super().__new__(cls, text)
+        made.place, made.indent, made.first_line = place, indent, first_line
+        return made
+
     place: Place
-    indent: int = 0
-    first_line: int = 0
+    indent: int
+    first_line: int
 
     @property
-    def is_empty(self) -> bool:
+    def is_missing(self) -> bool:
         """Nothing was written, as after a key whose lines below are all commented out."""
-        return self.text == "" and self.indent == self.place.column
+        return self == "" and self.indent == self.place.column
 
     def at(self, line: int, column: int) -> Place:
         """The place of a position in the text; the place of the whole where it was folded or escaped."""
@@ -59,24 +69,25 @@ class Scalar:
         return Place(self.place.file, self.first_line + line - 1, self.indent + column - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
+class Sequence(list["Node"]):
     """A list; layers replace it as a whole."""
 
-    place: Place
-    items: list[Node] = field(default_factory=list)
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.place = place
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
-    """Keys in the order of writing, each with the place of the key itself."""
+class Tree(dict[str, "Node"]):
+    """Values by their keys in the order of writing; `key_places` says where each key itself stands."""
 
-    place: Place
-    items: dict[str, Node] = field(default_factory=dict)
-    keys: dict[str, Place] = field(default_factory=dict)
+    def __init__(
+        self, place: Place, items: Mapping[str, Node] | None = None, keys: Mapping[str, Place] | None = None
+    ) -> None:
+        super().__init__(items or {})
+        self.place, self.key_places = place, dict(keys or {})
 
 
-Node = Scalar | Sequence | Tree
+Node: TypeAlias = Scalar | Sequence | Tree
 
 
 class _UnreadableError(Exception):
@@ -91,7 +102,7 @@ def read_tree(raw: bytes, file: str) -> tuple[Tree | None, list[str]]:
     """
     problems: list[str] = []
     try:
-        root = _Builder(file, _decoded(raw, file), problems).build() or Tree(Place(file, 1, 1))
+        root = _Builder(file, _decoded(raw, file), problems).build()
         if isinstance(root, Tree):
             return root, problems
         problems.append(f"{root.place}: yaml: expected keys with values, such as 'region: CN'")
@@ -105,23 +116,14 @@ def merge(base: Tree, over: Tree) -> Tree:
 
     A key with nothing behind it, where there was a mapping or a list, changes nothing.
     """
-    items = dict(base.items)
-    for key, node in over.items.items():
-        below = items.get(key)
+    items = {**base, **over}
+    for key in base.keys() & over.keys():
+        below, node = base[key], over[key]
         if isinstance(below, Tree) and isinstance(node, Tree):
             items[key] = merge(below, node)
-        elif below is None or isinstance(below, Scalar) or not (isinstance(node, Scalar) and node.is_empty):
-            items[key] = node
-    return Tree(over.place, items, base.keys | over.keys)
-
-
-def plain(node: Node) -> object:
-    """The tree as dicts, lists and text."""
-    if isinstance(node, Tree):
-        return {key: plain(value) for key, value in node.items.items()}
-    if isinstance(node, Sequence):
-        return [plain(item) for item in node.items]
-    return node.text
+        elif not isinstance(below, Scalar) and isinstance(node, Scalar) and node.is_missing:
+            items[key] = below
+    return Tree(over.place, items, base.key_places | over.key_places)
 
 
 def _decoded(raw: bytes, file: str) -> str:
@@ -146,35 +148,29 @@ def _place_of(text: str, offset: int, file: str) -> Place:
     return Place(file, text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
 
 
-class _Mark(Protocol):
-    """Where the parser is; its two implementations share no class."""
-
-    @property
-    def line(self) -> int: ...
-    @property
-    def column(self) -> int: ...
-
-
 class _Builder:
-    """Builds the tree from parser events, on a stack of its own: no depth of nesting can exhaust Python's."""
+    """Builds the tree from the parser's events, which come without recursion; ours ends at MAX_DEPTH."""
 
     def __init__(self, file: str, text: str, problems: list[str]) -> None:
         self._file = file
-        self._text = text
         self._lines = text.splitlines()
         self._problems = problems
-        self._root: Node | None = None
-        self._open: list[Tree | Sequence] = []
-        self._key: tuple[str, Place] | None = None
+        self._events = iter(yaml.parse(text, Loader=_Loader))
 
-    def build(self) -> Node | None:
+    def build(self) -> Node:
+        """What the file holds; an empty file holds no keys."""
         try:
-            for event in yaml.parse(self._text, Loader=_Loader):
-                self._take(event)
+            next(self._events)  # the stream begins
+            if isinstance(next(self._events), yaml.StreamEndEvent):
+                return Tree(Place(self._file, 1, 1))
+            root = self._node(next(self._events), 0)
+            next(self._events)  # the document ends
+            if not isinstance(event := next(self._events), yaml.StreamEndEvent):
+                self._refuse(event, "a second document (---) in one file; use one file for each")
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             raise _UnreadableError(f"{self._at(mark)}: yaml: {self._said(error)}") from None
-        return self._root
+        return root
 
     def _said(self, error: yaml.MarkedYAMLError) -> str:
         mark, said = error.problem_mark, error.problem or error.context or "not valid YAML"
@@ -182,71 +178,52 @@ class _Builder:
             return "a tab where spaces are needed"
         return said
 
-    def _take(self, event: yaml.Event) -> None:
-        place = self._at(event.start_mark)
+    def _node(self, event: yaml.Event, depth: int) -> Node:
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            self._refuse(place, "anchors and aliases (& and *) are not supported; write the value out")
+            self._refuse(event, "anchors and aliases (& and *) are not supported; write the value out")
         if getattr(event, "tag", None):
-            self._refuse(place, "tags (!) are not supported; put the text in quotes")
-        if isinstance(event, yaml.DocumentStartEvent) and self._root is not None:
-            self._refuse(place, "a second document (---) in one file; use one file for each")
+            self._refuse(event, "tags (!) are not supported; put the text in quotes")
+        place = self._at(event.start_mark)
         if isinstance(event, yaml.ScalarEvent):
-            self._scalar(event, place)
-        elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
-            opened = Tree(place) if isinstance(event, yaml.MappingStartEvent) else Sequence(place)
-            self._attach(opened)
-            self._open.append(opened)
-            if len(self._open) > MAX_DEPTH:
-                self._refuse(place, f"nested deeper than {MAX_DEPTH} levels")
-        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-            self._open.pop()
+            return Scalar(event.value, place, *self._lines_of(event, place))
+        if depth == MAX_DEPTH:
+            self._refuse(event, f"nested deeper than {MAX_DEPTH} levels")
+        if isinstance(event, yaml.SequenceStartEvent):
+            sequence = Sequence(place)
+            while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+                sequence.append(self._node(event, depth + 1))
+            return sequence
+        tree = Tree(place)
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            key = self._node(event, depth + 1)
+            if not isinstance(key, Scalar):
+                self._refuse(event, "a key must be a plain word")
+            self._add(tree, key, self._node(next(self._events), depth + 1))
+        return tree
 
-    def _scalar(self, event: yaml.ScalarEvent, place: Place) -> None:
-        if self._expects_key():
-            self._key = (event.value, place)
+    def _add(self, tree: Tree, key: Scalar, node: Node) -> None:
+        if first := tree.key_places.get(key):
+            where = f"the first one is at {first.line}:{first.column}"
+            self._problems.append(f"{key.place}: {key}: written twice; {where}")
         else:
-            first_line, indent = self._lines_of(event, place)
-            self._attach(Scalar(event.value, place, indent, first_line))
-
-    def _expects_key(self) -> bool:
-        return bool(self._open) and isinstance(self._open[-1], Tree) and self._key is None
-
-    def _attach(self, node: Node) -> None:
-        if not self._open:
-            self._root = node
-            return
-        parent = self._open[-1]
-        if isinstance(parent, Sequence):
-            parent.items.append(node)
-            return
-        if self._key is None:
-            self._refuse(node.place, "a key must be a plain word")
-        (key, place), self._key = self._key, None
-        if key in parent.items:
-            first = parent.keys[key]
-            self._problems.append(
-                f"{place}: {key}: written twice; the first one is at {first.line}:{first.column}"
-            )
-        else:
-            parent.items[key] = node
-            parent.keys[key] = place
+            tree[str(key)], tree.key_places[str(key)] = node, key.place
 
     def _lines_of(self, event: yaml.ScalarEvent, place: Place) -> tuple[int, int]:
-        """Line and column of the text's first character, if the text stands in the file as it is."""
+        """Column and line of the text's first character, if the text stands in the file as it is."""
         style = event.style or ""
         if style == "|":
             for line in self._lines[place.line :]:
                 if line.strip():
-                    return place.line + 1, len(line) - len(line.lstrip(" ")) + 1
+                    return len(line) - len(line.lstrip(" ")) + 1, place.line + 1
         quote = 1 if style in ("'", '"') else 0
         start = place.column - 1 + quote
         line = self._lines[place.line - 1] if place.line <= len(self._lines) else ""
         if style != ">" and line[start : start + len(event.value)] == event.value:
-            return place.line, start + 1
+            return start + 1, place.line
         return 0, 0
 
-    def _at(self, mark: _Mark | None) -> Place:
+    def _at(self, mark: Any) -> Place:  # noqa: ANN401 - the marks of the two parsers share no class
         return Place(self._file, mark.line + 1, mark.column + 1) if mark else Place(self._file, 1, 1)
 
-    def _refuse(self, place: Place, text: str) -> NoReturn:
-        raise _UnreadableError(f"{place}: yaml: {text}")
+    def _refuse(self, event: yaml.Event, text: str) -> NoReturn:
+        raise _UnreadableError(f"{self._at(event.start_mark)}: yaml: {text}")

@@ -48,7 +48,7 @@ def schema(name: str) -> dict[str, Any]:
     if "*" not in files:
         raw = (shipped_dir() / files).read_bytes()
         tree, _ = read_tree(raw, files)
-        if tree:
+        if tree is not None:
             _describe(made, made, tree, raw.decode().splitlines())
     return made
 
@@ -75,14 +75,13 @@ def _describe(whole: dict[str, Any], part: dict[str, Any], tree: Tree, lines: li
     """Take the comment beside each key over, with the lines that continue it."""
     while "$ref" in part:
         part = whole["$defs"][part["$ref"].rpartition("/")[2]]
-    for key, place in tree.keys.items():
+    for key, place in tree.key_places.items():
         known = part.get("properties", {}).get(key)
         if known is None:
             continue
         if comment := _comment(lines[place.line - 1 :]):
             known["description"] = comment
-        below = tree.items[key]
-        if isinstance(below, Tree):
+        if isinstance(below := tree[key], Tree):
             _describe(whole, known, below, lines)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 import phonenumbers
@@ -18,53 +18,42 @@ from pydantic_core import PydanticCustomError
 from screener.facts import Place
 from screener.policy import Flag, Trunk, Written
 
-
-def _port(value: object) -> int:
-    if isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,4}", value, re.ASCII) and int(value) < 2**16:
-        return int(value)
-    raise PydanticCustomError("port", "expected a port number from 1 to 65535")
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
-def _zone(name: str) -> str:
+T = TypeVar("T")
+
+
+def whole(most: int, least: int = 1, expected: str = "a whole number from 1 to {most}") -> BeforeValidator:
+    """Reads a whole number within limits."""
+
+    def read(value: object) -> int:
+        digits = isinstance(value, str) and re.fullmatch(r"0|[1-9][0-9]{0,8}", value, re.ASCII)
+        if digits and least <= int(digits[0]) <= most:
+            return int(digits[0])
+        raise PydanticCustomError("whole", f"expected {expected}", {"most": most})
+
+    return BeforeValidator(read)
+
+
+def such(is_right: Callable[[Any], object], why_not: str) -> AfterValidator:
+    """Takes a value for which that is true, and says of others why not."""
+
+    def read(value: T) -> T:
+        if not is_right(value):
+            raise PydanticCustomError("such", why_not)
+        return value
+
+    return AfterValidator(read)
+
+
+def _is_zone(name: str) -> bool:
     try:
         ZoneInfo(name)
     except (ValueError, OSError, LookupError):
-        raise PydanticCustomError(
-            "timezone", "no such time zone; expected a name of the IANA database such as Asia/Shanghai or UTC"
-        ) from None
-    return name
-
-
-def _region(code: str) -> str:
-    if code not in phonenumbers.SUPPORTED_REGIONS:
-        raise PydanticCustomError("region", "no such country; expected two capital letters such as CN or DE")
-    return code
-
-
-def _redis_url(url: str) -> str:
-    if url and not re.match(r"(rediss?|unix)://[^/]*/?", url):
-        raise PydanticCustomError(
-            "url", "expected redis://host:port/0, rediss://… or unix:///path, or nothing"
-        )
-    return url
-
-
-def _number(digits: str) -> str:
-    if not re.fullmatch(r"\+?[0-9]{2,15}", digits, re.ASCII):
-        raise PydanticCustomError("own_number", "expected 2 to 15 digits, with or without a leading +")
-    return digits
-
-
-def _apprise_url(url: str) -> str:
-    if not re.match(r"[a-z][a-z0-9+.-]*://\S+$", url, re.IGNORECASE) or not url.isprintable():
-        raise PydanticCustomError("apprise", "expected a URL of apprise, such as mailto://… or tgram://…")
-    return url
-
-
-def _one_line(text: str) -> str:
-    if not text.isprintable():
-        raise PydanticCustomError("line", "expected one line of text")
-    return text
+        return False
+    return True
 
 
 def _absolute(text: str) -> Path:
@@ -74,28 +63,35 @@ def _absolute(text: str) -> Path:
     return path
 
 
-def _count(most: int) -> BeforeValidator:
-    def count(value: object) -> int:
-        if (
-            isinstance(value, str)
-            and re.fullmatch(r"[1-9][0-9]{0,4}", value, re.ASCII)
-            and int(value) <= most
-        ):
-            return int(value)
-        raise PydanticCustomError("count", "expected a whole number from 1 to {most}", {"most": most})
-
-    return BeforeValidator(count)
-
-
 def _optional_path(text: str) -> str:
     return str(_absolute(text)) if text else ""
 
 
-OptionalLine = Annotated[str, StringConstraints(max_length=255), AfterValidator(_one_line)]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_one_line)]
+_one_line = such(str.isprintable, "expected one line of text")
+_redis_url = such(
+    re.compile(r"$|(rediss?|unix)://[^/]*/?").match,
+    "expected redis://host:port/0, rediss://… or unix:///path, or nothing",
+)
+_zone = such(_is_zone, "no such time zone; expected a name of the IANA database such as Asia/Shanghai or UTC")
+_number = such(
+    re.compile(r"\+?[0-9]{2,15}", re.ASCII).fullmatch, "expected 2 to 15 digits, with or without a leading +"
+)
+
+OptionalLine = Annotated[str, StringConstraints(max_length=255), _one_line]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=255), _one_line]
 DialledPattern = Annotated[str, StringConstraints(pattern=r"^(\*|\+?[A-Za-z0-9_.#-]{1,63}\*?)$")]
 Mailbox = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.+-]{1,63}@[A-Za-z0-9_.-]{1,63}$")]
-Region = Annotated[str, AfterValidator(_region)]
+_apprise_url = such(
+    re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+").fullmatch,
+    "expected a URL of apprise, such as mailto://… or tgram://…",
+)
+Region = Annotated[
+    str,
+    such(
+        phonenumbers.SUPPORTED_REGIONS.__contains__,
+        "no such country; expected two capital letters such as CN or DE",
+    ),
+]
 Directory = Annotated[Path, BeforeValidator(_absolute)]
 
 
@@ -112,7 +108,7 @@ class Ami(Written):
     """Where Asterisk's manager interface is, and the account on it."""
 
     host: Line
-    port: Annotated[int, BeforeValidator(_port)]
+    port: Annotated[int, whole(65_535, expected="a port number from 1 to {most}")]
     username: Line
     secret: SecretStr
     secret_file: OptionalLine
@@ -122,8 +118,8 @@ class Ami(Written):
 class Redis(Written):
     """Where the store is; an empty URL means the embedded one. The URL may hold a password."""
 
-    url: Annotated[OptionalLine, AfterValidator(_redis_url)] = Field(repr=False)
-    memory_mb: Annotated[int, _count(65_536)]
+    url: Annotated[OptionalLine, _redis_url] = Field(repr=False)
+    memory_mb: Annotated[int, whole(65_536)]
 
     @property
     def memory_bytes(self) -> int:
@@ -140,8 +136,8 @@ class TrunkSettings(Written):
 class Trust(Written):
     """How our own calls teach trust; an empty `voicemail_dir` means that messages teach nothing."""
 
-    long_call_s: Annotated[int, _count(3600)]
-    half_life_days: Annotated[int, _count(3650)]
+    long_call_s: Annotated[int, whole(3600)]
+    half_life_days: Annotated[int, whole(3650)]
     voicemail_dir: Annotated[OptionalLine, AfterValidator(_optional_path)]
 
 
@@ -151,8 +147,8 @@ class Transcription(Written):
     enabled: Flag
     model: Line
     language: Annotated[str, StringConstraints(pattern=r"^([a-z]{2,3})?$")]
-    max_s: Annotated[int, _count(3600)]
-    queue: Annotated[int, _count(10_000)]
+    max_s: Annotated[int, whole(3600)]
+    queue: Annotated[int, whole(10_000)]
 
 
 class Voicemail(Written):
@@ -164,7 +160,7 @@ class Voicemail(Written):
 class Notify(Written):
     """Whom to tell of what; the URLs hold passwords."""
 
-    urls: tuple[Annotated[str, AfterValidator(_apprise_url)], ...] = Field(repr=False)
+    urls: tuple[Annotated[str, _apprise_url], ...] = Field(repr=False)
     events: tuple[Literal["recorded", "alarm"], ...]
 
 
@@ -185,10 +181,10 @@ class Settings(Written):
     region: Region
     trunks: dict[Trunk, TrunkSettings]
     city: Flag
-    timezone: Annotated[str, AfterValidator(_zone)]
+    timezone: Annotated[str, _zone]
     watch: Literal["notify", "poll", "off"]
     variant: OptionalLine
-    own_numbers: tuple[Annotated[str, AfterValidator(_number)], ...]
+    own_numbers: tuple[Annotated[str, _number], ...]
     trust: Trust
     transcription: Transcription
     voicemail: Voicemail

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from screener.config.nodes import Node, Place, Sequence, Tree, plain
+from screener.config.nodes import Node, Place, Sequence, Tree
 from screener.policy import Group
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _GROUP_STAND_INS: dict[str, object] = {
 def check(model: type[M], tree: Tree) -> tuple[M | None, list[str]]:
     """The tree as a model, or None and every problem with it."""
     try:
-        return model.model_validate(plain(tree)), []
+        return model.model_validate(tree), []
     except ValidationError as error:
         return None, list(_problems(error.errors(include_url=False, include_input=False), model, tree))
 
@@ -52,26 +52,26 @@ def salvage(tree: Tree) -> Group | None:
 
     It is never put in force; it lets the expressions of its sound parts be checked in the same run.
     """
-    whole: Any = plain(tree)
-    try:
-        return Group.model_validate(whole)
-    except ValidationError as error:
-        for one in error.errors(include_url=False, include_input=False):
-            _stand_in(whole, one["loc"])
-    try:
-        return Group.model_validate(whole)
-    except ValidationError:
-        return None
+    whole: dict[str, Any] = {**tree}
+    if isinstance(rules := tree.get("rules"), Tree):
+        whole["rules"] = {name: {**rule} if isinstance(rule, Tree) else rule for name, rule in rules.items()}
+    for _ in ("as it is", "with stand-ins"):
+        try:
+            return Group.model_validate(whole)
+        except ValidationError as error:
+            for one in error.errors(include_url=False, include_input=False):
+                _stand_in(whole, one["loc"])
+    return None
 
 
 def locate(tree: Tree, path: Steps) -> Node:
     """The node at a path, or the deepest one above it that exists."""
     node: Node = tree
     for part in path:
-        if isinstance(node, Tree) and part in node.items:
-            node = node.items[str(part)]
+        if isinstance(node, Tree) and part in node:
+            node = node[str(part)]
         elif isinstance(node, Sequence) and isinstance(part, int):
-            node = node.items[part]
+            node = node[part]
     return node
 
 
@@ -105,12 +105,10 @@ def _said(one: ErrorDetails) -> str:
 
 def _place(tree: Tree, one: ErrorDetails) -> Place:
     path = one["loc"]
-    if path[-1:] == (_KEY,):
+    if path[-1:] == (_KEY,) or one["type"] == "missing":
         return key_place(tree, path[:-1])
-    if one["type"] == "extra_forbidden":
+    if one["type"] in {"extra_forbidden", "condition"}:
         return key_place(tree, path)
-    if one["type"] in {"missing", "condition"}:
-        return key_place(tree, path if one["type"] == "condition" else path[:-1])
     return locate(tree, path).place
 
 
@@ -118,7 +116,7 @@ def key_place(tree: Tree, path: Steps) -> Place:
     """Where the key at the end of a path is written, or the mapping above it."""
     parent = locate(tree, path[:-1])
     if path and isinstance(parent, Tree):
-        return parent.keys[str(path[-1])]
+        return parent.key_places[str(path[-1])]
     return parent.place
 
 
@@ -129,7 +127,7 @@ def _meant(model: type[BaseModel], tree: Tree, path: Steps) -> str | None:
         fields = getattr(kind, "model_fields", None)
         kind = fields[part].annotation if fields else get_args(kind)[1]
     used = locate(tree, path[:-1])
-    free = [name for name in kind.model_fields if not isinstance(used, Tree) or name not in used.items]
+    free = [name for name in kind.model_fields if not isinstance(used, Tree) or name not in used]
     # A lower layer or `defaults` may have set the one that is meant.
     for names, likeness in ((list(kind.model_fields), 0.85), (free or list(kind.model_fields), 0.6)):
         for close in get_close_matches(str(path[-1]), names, 1, likeness):

@@ -52,6 +52,10 @@ class Refresher:
         self.store, self.feeds, self._region, self._clock = store, feeds, region, clock
         self._own = tuple(key for own in own_numbers if (key := number.parse(own, region).key))
 
+    async def close(self) -> None:
+        """Close the connections of the store."""
+        await self.store.close()
+
     async def run(self) -> None:
         """Refresh what is due, for ever; raises StateUnavailable when the store is."""
         while True:

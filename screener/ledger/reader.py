@@ -86,7 +86,7 @@ def calls(
     """
     with _reading(path) as db:
         found = 0
-        for key in db.execute(FROM_OUTSIDE, (micros(since) if since else -(2**63),)):
+        for key in db.execute(FROM_OUTSIDE, (micros(since),)):
             if limit is not None and found >= limit:
                 return
             record = _fold([decode(*row) for row in db.execute(ROWS_OF_CALL, key)])
@@ -108,7 +108,7 @@ def call(path: Path, call_id: str) -> CallRecord | None:
 def oldest_first(path: Path, since: datetime | None = None) -> Iterator[tuple[Row, ...]]:
     """Past calls, oldest first, each with all its rows as they are, unfit to print; raises as `calls`."""
     with _reading(path) as db:
-        for key in db.execute(OLDEST_FIRST, (micros(since) if since else -(2**63),)):
+        for key in db.execute(OLDEST_FIRST, (micros(since),)):
             yield tuple(decode(*row) for row in db.execute(ROWS_OF_CALL, key))
 
 
@@ -116,7 +116,7 @@ def count(path: Path, since: datetime | None = None) -> int:
     """About how many calls `oldest_first` will give; LedgerError as `calls`."""
     with _reading(path) as db:
         questions = "SELECT count(*) FROM row WHERE kind = 'setup' AND at_us >= ?"
-        return int(db.execute(questions, (micros(since) if since else -(2**63),)).fetchone()[0])
+        return int(db.execute(questions, (micros(since),)).fetchone()[0])
 
 
 def filed(path: Path) -> dict[str, int]:
@@ -149,19 +149,17 @@ def calls_came_by(path: Path, trunk: str, since: datetime) -> bool:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    if not path.exists():
-        raise LedgerError(
-            f"{path}: no ledger here; the service makes it at its first start, or name the right file"
-        )
     try:
+        path.stat()  # SQLite only says that it cannot open it
         uri = f"{path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)) as db:
             check(db, path)
             db.execute("BEGIN")
             yield db
     except FileNotFoundError as error:
-        msg = f"{path}: no ledger here; the service makes it at its first start, or name the right file"
-        raise LedgerError(msg) from error
+        raise LedgerError(
+            f"{path}: no ledger here; the service makes it at its first start, or name the right file"
+        ) from error
     except (OSError, sqlite3.Error, json.JSONDecodeError) as error:
         raise LedgerError(
             f"{path}: the ledger cannot be read: {error}; is it a ledger, and may this user read it?"

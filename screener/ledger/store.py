@@ -73,8 +73,10 @@ def decode(pbx: str, call_id: str, kind: str, at_us: int, body: str) -> Row:
     return Row(call_id, kind, EPOCH + timedelta(microseconds=at_us), json.loads(body), pbx)
 
 
-def micros(at: datetime) -> int:
-    """Microseconds since 1970, exactly."""
+def micros(at: datetime | None) -> int:
+    """Microseconds since 1970, exactly; before every time if there is none."""
+    if at is None:
+        return -(2**63)
     return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - EPOCH) // timedelta(microseconds=1)
 
 

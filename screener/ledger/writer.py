@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from concurrent.futures import Future
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from typing import TYPE_CHECKING, Self
 
 import structlog
@@ -23,7 +23,6 @@ from screener.ledger.store import INSERT, SCHEMA, Row, Stored, check, encode
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
 log = structlog.get_logger()
 
@@ -37,7 +36,7 @@ PAUSE_S = 0.25
 REPORT_EVERY_S = 1.0
 
 
-class Ledger:
+class Ledger(AbstractContextManager["Ledger"]):
     """The one writer of a ledger file.
 
     `dropped` counts rows that were lost because the queue was full or the ledger closed.
@@ -118,13 +117,7 @@ class Ledger:
             self._hurry.set()
         self._thread.join(timeout_s + 2 * (BUSY_S + PAUSE_S))
 
-    def __enter__(self) -> Self:
-        """Close at the end of the block."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close, whatever happened."""
         self.close()
 

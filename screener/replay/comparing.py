@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -13,7 +14,7 @@ from screener.state import LISTED
 from screener.verdict import Action
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from screener.facts import FactValue, Place
     from screener.number import CallerNumber
@@ -25,8 +26,6 @@ BLOCKED_TALK_S: Final = 60
 """A caller to whom somebody talked for longer is wanted: a change that would block him is refused."""
 
 _BLOCKING = frozenset((Action.VOICEMAIL, Action.REJECT))
-_COUNTS = ("calls", "changed", "rescored", "blocked", "challenged", "not_asked", "differ")
-_COUNTERS = ("actions", "old_hits", "new_hits", "missing")
 _MAX_DIFFERING = 20
 
 Heard = tuple["PastCall", "CallerNumber", "Mapping[str, FactValue]"]
@@ -104,22 +103,26 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Add the counts of a further part of the replay."""
-        for name in _COUNTS:
+        for name in self.__slots__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in _COUNTERS:
-            getattr(self, name).update(getattr(other, name))
-        self.differing = (self.differing + other.differing)[:_MAX_DIFFERING]
+        del self.differing[_MAX_DIFFERING:]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, in a fixed order."""
         old, new = self.old_hits, self.new_hits
         return {
-            **{name: getattr(self, name) for name in _COUNTS},
+            **{name: n for name in self.__slots__ if isinstance(n := getattr(self, name), int)},
             "differing": self.differing,
             "actions": [[*pair, n] for pair, n in sorted(self.actions.items())],
             "rules": [[symbol, old[symbol], new[symbol]] for symbol in sorted(old.keys() | new.keys())],
             "missing": [[*pair, n] for pair, n in sorted(self.missing.items())],
         }
+
+
+Judged = tuple[list[Changed], Tally]
+"""What changes in a batch, and its counts."""
+Judge = Callable[[Sequence[Heard]], Callable[[], Judged]]
+"""Takes a batch in the order of time, and gives what waits for its result: one batch at a time."""
 
 
 class Bench:
@@ -132,16 +135,11 @@ class Bench:
         self._new, self._before, self._place = new, before, place
         self._tally = Tally()
         self._last = ("", "")
-        self._done: tuple[list[Changed], Tally] = ([], self._tally)
 
-    def submit(self, batch: Sequence[Heard]) -> None:
-        """Take a batch in the order of time."""
+    def judge(self, batch: Sequence[Heard]) -> Judged:
+        """The changes in a batch, which follows the one before in the order of time, and its counts."""
         self._tally = Tally()
-        self._done = ([change for one in batch for change in self._judge(*one)], self._tally)
-
-    def result(self) -> tuple[list[Changed], Tally]:
-        """The changes in the batch that was submitted last, and its counts."""
-        return self._done
+        return [change for one in batch for change in self._judge(*one)], self._tally
 
     def _judge(
         self, past: PastCall, caller: CallerNumber, observed: Mapping[str, FactValue]

@@ -6,11 +6,21 @@ The server counts a batch while the one before it is judged, on large sources in
 from __future__ import annotations
 
 import heapq
+import multiprocessing
+import os
+import signal
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Protocol
+from threading import Thread
+from typing import TYPE_CHECKING, Final
 
 from screener.call import Stage
+from screener.errors import ScreenerError
 from screener.number import parse
+from screener.policy import compile_policy
+from screener.replay.comparing import Bench
 from screener.replay.past import PastDial
 from screener.state import CALLER_TTL_S, TRUST_TTL_S, Over, Question, Taught, trust
 
@@ -18,8 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
+    from screener.facts import Place
     from screener.number import CallerNumber
-    from screener.replay.comparing import Changed, Heard, Tally
+    from screener.policy import PolicyDocument
+    from screener.replay.comparing import Heard, Judge, Judged
     from screener.replay.past import PastCall, Source
     from screener.state import Rehearsal
 
@@ -29,15 +41,8 @@ MEMORY: Final = timedelta(seconds=TRUST_TTL_S)
 """Calls so long before it teach, but are not counted."""
 BATCH: Final = 200
 
-
-class Judge(Protocol):
-    """A `Bench`, here or in another process."""
-
-    def submit(self, batch: Sequence[Heard]) -> None:
-        """Take a batch in the order of time."""
-
-    def result(self) -> tuple[list[Changed], Tally]:
-        """The changes in the batch that was submitted last, and its counts."""
+_bench: list[Bench] = []
+"""In the other process, its only one."""
 
 
 def rerun(  # noqa: PLR0913 - what a replay is made of
@@ -48,30 +53,29 @@ def rerun(  # noqa: PLR0913 - what a replay is made of
     since: datetime | None = None,
     *,
     long_call_s: int,
-) -> Iterator[tuple[list[Changed], Tally]]:
+) -> Iterator[Judged]:
     """Judge the calls of a source that began at `since` or later: batch by batch the changes and counts.
 
     `region_of` gives the country of a trunk, our own for none. Raises what the source and the stores raise.
     """
     asked = _Asked(source, state, region_of, since, long_call_s)
     batch = asked.batch()
-    judging = False
+    judged: Callable[[], Judged] | None = None
     while batch:
         observed = state.answers()
         following = asked.batch()
-        if judging:
-            yield judge.result()
-        judge.submit(
+        if judged:
+            yield judged()
+        judged = judge(
             [
                 (past, caller, known)
                 for (past, caller), known in zip(batch, observed, strict=True)
                 if since is None or past.call.at >= since
             ]
         )
-        judging = True
         batch = following
-    if judging:
-        yield judge.result()
+    if judged:
+        yield judged()
 
 
 class _Asked:
@@ -139,3 +143,33 @@ class _Asked:
     def _learned_by(self, now: float) -> Iterator[Taught | Over]:
         while self._lessons and self._lessons[0][0] <= now:
             yield heapq.heappop(self._lessons)[2]
+
+
+@contextmanager
+def aside(new: PolicyDocument, before: PolicyDocument | None, place: Place) -> Iterator[Judge]:
+    """The judge of a replay, by the documents of its policies; a batch is judged while we do other things."""
+    # Not forked: a fork would copy threads' locks in whatever state they are.
+    context = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(1, context, _begin, (new, before, place)) as process:
+            yield lambda batch: process.submit(_judge, batch).result
+    except BrokenProcessPool as error:
+        raise ScreenerError("the process that judges past calls ended; is there enough memory?") from error
+
+
+def _begin(
+    new: PolicyDocument, before: PolicyDocument | None, place: Place
+) -> None:  # pragma: no cover - in another process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends us
+    Thread(target=_end_with_parent, daemon=True).start()
+    _bench.append(Bench(compile_policy(new), compile_policy(before) if before else None, place))
+
+
+def _end_with_parent() -> None:  # pragma: no cover - in another process
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
+
+
+def _judge(batch: Sequence[Heard]) -> Judged:  # pragma: no cover - in another process
+    return _bench[0].judge(batch)

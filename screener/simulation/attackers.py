@@ -2,7 +2,7 @@
 
 Written from what such callers do and from the law that shapes it, not from what we look for: this package
 may import nothing of the screener (see the floors), so it knows no threshold.
-`forged_numbers` alone was written after the rules had been read.
+`forged_numbers` and the classes of `impostors` were written after the rules had been read.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from screener.simulation.attempts import mute, person, random_keys, recording, waits_for_silence
+from screener.simulation.impostors import IMPOSTORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,21 +28,24 @@ def mass_dialler(make: Campaign) -> None:
     """One number works through a list that holds several of ours, many lines at once, and plays a recording.
 
     4 to 30 calls in 20 minutes to 6 hours, of 1 or 2 numbers; up to 4 lines at once; rings 15 s or longer as
-    16 CFR 310.4(b)(4)(ii) demands. All else proposal.
+    16 CFR 310.4(b)(4)(ii) demands; every second one comes back with its list 1 to 5 days later. All else
+    proposal.
     """
     callers = [make.mobile() for _ in range(make.chance.choice((1, 1, 2)))]
     dids = make.some_dids(4, 30)
     begin, span_s = make.at(make.day(), 8.5, 15), make.chance.uniform(1200, 6 * 3600)
     lines = make.chance.randint(1, 4)
     batches = [dids[at : at + lines] for at in range(0, len(dids), lines)]
-    for n, batch in enumerate(batches):
-        at = begin + timedelta(seconds=span_s * (n + make.chance.uniform(0, 0.3)) / len(batches))
-        for did in batch:
-            at += timedelta(seconds=make.chance.uniform(0, 3))
-            make.call(
-                at, make.chance.choice(callers), did, recording, patience_s=(15, 45), talk_s=_SHORT_TALK_S,
-                stays_s=(15, 45), caller_ends=False,
-            )  # fmt: skip
+    for later in (0, make.chance.randint(1, 5))[: make.chance.choice((1, 2))]:
+        for n, batch in enumerate(batches):
+            seconds = span_s * (n + make.chance.uniform(0, 0.3)) / len(batches)
+            at = begin + timedelta(days=later, seconds=seconds)
+            for did in batch:
+                at += timedelta(seconds=make.chance.uniform(0, 3))
+                make.call(
+                    at, make.chance.choice(callers), did, recording, patience_s=(15, 45),
+                    talk_s=_SHORT_TALK_S, stays_s=(15, 45), caller_ends=False,
+                )  # fmt: skip
 
 
 def predictive_dialler(make: Campaign) -> None:
@@ -149,6 +153,22 @@ def collector_china(make: Campaign) -> None:
             )  # fmt: skip
 
 
+def call_bomber(make: Campaign) -> None:
+    """Rings one number by the clock until its owner pays or gives up, as programs sold in China for it do.
+
+    20 to 60 calls, one every 1 to 10 minutes, give or take 5 %, from 1 or 2 numbers; nobody speaks. Of
+    reports on 呼死你; the numbers are proposals.
+    """
+    did, callers = make.did(), [make.mobile() for _ in range(make.chance.randint(1, 2))]
+    at, every_s = make.at(make.day(workday=False), 8, 14), make.chance.uniform(60, 600)
+    for n in range(make.chance.randint(20, 60)):
+        at += timedelta(seconds=every_s * make.chance.uniform(0.95, 1.05))
+        make.call(
+            at, callers[n % len(callers)], did, mute, patience_s=(8, 30), talk_s=(1, 8), stays_s=(1, 8),
+            pickup=0.3, caller_ends=True,
+        )  # fmt: skip
+
+
 def wangiri(make: Campaign) -> None:
     """Rings once and hangs up, so that somebody calls back a number that costs: at any hour, from abroad.
 
@@ -232,9 +252,11 @@ ATTACKERS: Final[Mapping[str, Callable[[Campaign], None]]] = {
     "sweep": sweep,
     "collector Reg F": collector_reg_f,
     "collector China": collector_china,
+    "call bomber": call_bomber,
     "wangiri": wangiri,
     "spoofed neighbours": spoofed_neighbours,
     "forged numbers": forged_numbers,
     "evasive robot": evasive_robot,
+    **IMPOSTORS,
 }
 """The classes of unwanted callers, by name."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterable, Iterator
     from datetime import datetime
+
+MAILBOX_S: Final = 25.0
+"""After so much ringing a house that has a mailbox offers it, as Asterisk's own. proposal"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,11 @@ class Attempt:
     if nobody; they then talk for `talk_s`, and `caller_ends` says who ends it. With a machine of ours he
     stays for `stays_s` at most. `person`: a human is on his line. Who reached one of us for `errand`
     makes no further attempts for it; an empty errand is never done.
+
+    His machine `plays` a recording, over and over; the same text is the same sound, none is a person or
+    silence. What people of ours then do, if the call comes to it: `message` is what becomes of the one that
+    he leaves in the mailbox of the house, empty if none. After a talk, or `heard_after_s` after a recording
+    of ours, his number is blocked, after a recording allowed (`listed`); what he plays is `judged`.
     """
 
     at: datetime
@@ -68,6 +76,11 @@ class Attempt:
     attestation: str = ""
     verified: str = ""
     agent: str = ""
+    plays: str = ""
+    message: Literal["", "kept", "deleted"] = ""
+    listed: Literal["", "block", "allow"] = ""
+    judged: Literal["", "harmless", "robocall"] = ""
+    heard_after_s: float = 0.0
 
     @property
     def answered(self) -> bool:
@@ -91,10 +104,32 @@ class Dialling:
     talk_s: float
 
 
-def as_it_rings(history: Iterable[Attempt | Dialling]) -> Iterator[Attempt | Dialling]:
+@dataclass(frozen=True, slots=True)
+class Awaiting:
+    """One of us says to the telephone system that a call with a code is to come."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """A feed, the first or the second that the house reads, names a number from now on."""
+
+    at: datetime
+    number: str
+    feed: int
+    votes: int
+
+
+Event: TypeAlias = Attempt | Dialling | Awaiting | Complaint
+
+
+def as_it_rings(history: Iterable[Event]) -> Iterator[Attempt | Dialling]:
     """What is heard of a history in a house without a screener: no attempt for an errand that is done."""
     done: set[str] = set()
     for one in history:
+        if isinstance(one, Awaiting | Complaint):
+            continue
         if isinstance(one, Attempt) and one.errand:
             if one.errand in done:
                 continue

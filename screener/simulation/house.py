@@ -7,13 +7,13 @@ from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, Final
 
 from screener.simulation import attempts
-from screener.simulation.attempts import Attempt, Dialling
+from screener.simulation.attempts import Attempt, Awaiting, Dialling
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping
 
-    from screener.simulation.attempts import Reaction
+    from screener.simulation.attempts import Event, Reaction
 
 WARM_UP_DAYS: Final = 14
 """Only ordinary calls come in so many days, so that a house knows its own habits; then campaigns begin."""
@@ -41,6 +41,10 @@ class Plan:
     emergency: tuple[str, ...]
     service: tuple[str, ...]
     forged: tuple[str, ...]
+    called_only: tuple[str, ...]
+    premium: tuple[str, ...]
+    public: tuple[str, ...]
+    code: str
     attested: bool
 
 
@@ -52,6 +56,10 @@ PLANS: Final[Mapping[str, Plan]] = {
         emergency=("110", "120", "119"),
         service=("95588", "10086", "12345"),
         forged=("+8695588", "1########", "010#############"),
+        called_only=("4008######",),
+        premium=("16867###",),
+        public=("12345", "12320", "12366"),
+        code="+86",
         attested=False,
     ),
     "US": Plan(
@@ -61,10 +69,17 @@ PLANS: Final[Mapping[str, Plan]] = {
         emergency=("911",),
         service=("+18002######",),
         forged=("0#########", "+1911#######", "212##############", "1112######"),
+        called_only=("8882######",),
+        premium=("9002######",),
+        public=("311", "211"),
+        code="+1",
         attested=True,
     ),
 }
 """Where a house can stand; 177 is the prefix of the article that the product comes from."""
+
+ABROAD: Final = "PJSIP/abroad"
+"""The trunk of a number that the house has in another country; numbers come by it in full."""
 
 _WANGIRI = ("+22245######", "+23276######", "+67572######", "+3736#######", "+21698######", "+88216#######")
 """Mauritania, Sierra Leone, Papua New Guinea, Moldova, Tunisia, satellite: named in warnings of the
@@ -81,6 +96,7 @@ class House:
 
     `midnight` begins a Monday. `rewritten`: the carrier's border element hides the callers' equipment.
     `anonymous`: a withheld number does not reach us, as on most trunks; on others it does, marked.
+    `mailbox`: who is not answered can leave a message.
     """
 
     region: str
@@ -89,6 +105,7 @@ class House:
     trunks: tuple[str, ...]
     rewritten: bool
     anonymous: bool
+    mailbox: bool
 
     @property
     def plan(self) -> Plan:
@@ -105,9 +122,9 @@ def build(chance: random.Random, region: str, monday: datetime, zone: tzinfo) ->
     size, first = chance.randint(8, 40), chance.randrange(50)
     dids = tuple(PLANS[region].dids.replace("##", f"{first + n:02d}") for n in range(size))
     trunks = ("PJSIP/carrier", "PJSIP/second")[: chance.choice((1, 2))]
-    return House(
-        region, monday.replace(tzinfo=zone), dids, trunks, chance.random() < 0.8, chance.random() < 0.7
-    )
+    midnight = monday.replace(tzinfo=zone)
+    rewritten, anonymous, mailbox = (chance.random() < share for share in (0.8, 0.7, 0.5))
+    return House(region, midnight, dids, trunks, rewritten, anonymous, mailbox)
 
 
 @dataclass(slots=True)
@@ -119,7 +136,7 @@ class Campaign:
     chance: random.Random
     house: House
     attacks: bool
-    attempts: list[Attempt | Dialling] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     agent: str = ""
     trunk: str = ""
 
@@ -144,6 +161,10 @@ class Campaign:
     def premium_lure(self) -> str:
         """Some number that costs those who call back."""
         return self.number(_WANGIRI)
+
+    def in_full(self, number: str) -> str:
+        """A number of the country with the code of that before it, as other countries write it."""
+        return self.house.plan.code + number.removeprefix("0")
 
     def block(self, of: str) -> Callable[[], str]:
         """Makes numbers that share all but the last four digits with `of`."""
@@ -187,7 +208,7 @@ class Campaign:
         weights = [shares[self.attacks] for shares in _ATTESTED.values()]
         if hidden and self.house.anonymous:
             number = "anonymous"
-        self.attempts.append(
+        self.events.append(
             Attempt(
                 at, self.kind, self.name, number, did, self.trunk,
                 presentation="prohib_not_screened" if hidden else "allowed_not_screened",
@@ -203,4 +224,8 @@ class Campaign:
 
     def dialled(self, at: datetime, number: str, talk_s: float) -> None:
         """Add a call of ours; no talk is no answer."""
-        self.attempts.append(Dialling(at, number, self.trunk, talk_s > 0, talk_s))
+        self.events.append(Dialling(at, number, self.trunk, talk_s > 0, talk_s))
+
+    def awaits(self, at: datetime) -> None:
+        """One of us says that a call with a code is to come."""
+        self.events.append(Awaiting(at))

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from screener.simulation.attempts import keyless, person, recording
-from screener.simulation.house import DAYS
+from screener.simulation.house import ABROAD, DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -130,8 +130,8 @@ def b2b_call_centre(make: Campaign) -> None:
 def one_time_password(make: Campaign) -> None:
     """A bank's machine reads a code to whoever logs in: wanted at this second, and it hears nothing.
 
-    2 to 8 log-ins over days, some by several of us; from a service number or one of a block; up to 3 tries
-    a minute apart; 15 to 30 s of recording. proposal
+    2 to 8 log-ins over days, some by several of us, two in five of whom tell the telephone system before;
+    from a service number or one of a block; up to 3 tries a minute apart; 15 to 30 s of recording. proposal
     """
     plan = make.house.plan
     block = make.block(make.landline())
@@ -139,6 +139,8 @@ def one_time_password(make: Campaign) -> None:
     dids = make.some_dids(1, 3)
     for n in range(make.chance.randint(2, 8)):
         at, did = make.at(make.day(), 8, 22), make.chance.choice(dids)
+        if make.chance.random() < 0.4:
+            make.awaits(at - timedelta(seconds=40))
         for _ in range(3):
             make.call(
                 at, make.chance.choice(numbers), did, recording, patience_s=(20, 30), talk_s=(15, 30),
@@ -207,6 +209,41 @@ def elderly_caller(make: Campaign) -> None:
             )  # fmt: skip
 
 
+def public_service(make: Campaign) -> None:
+    """An authority's hotline calls back about what somebody had reported, until it reaches him.
+
+    1 to 3 of our numbers, each 2 to 6 times a day on 1 to 3 days, from the hotline's short number; every
+    second one also warns or asks 4 to 10 of us within the hour. proposal
+    """
+    number = make.number(make.house.plan.public)
+    if make.chance.random() < 0.5:
+        begin_at = make.at(make.day(), 9, 17)
+        for did in make.some_dids(4, 10):
+            at = begin_at + make.chance.uniform(0, 50) * _MINUTE
+            make.call(at, number, did, person, patience_s=(20, 40), talk_s=(30, 200), stays_s=(3, 20))
+    for did in make.some_dids(1, 3):
+        begin, tries = make.day(), make.chance.randint(2, 6)
+        for day in range(make.chance.randint(1, 3)):
+            for _ in range(tries):
+                make.call(
+                    make.at(begin + day, 8.5, 18), number, did, person, patience_s=(20, 40), talk_s=(60, 400),
+                    stays_s=(3, 20), pickup=0.3, errand=f"{make.name} {did}",
+                )  # fmt: skip
+
+
+def roaming_colleague(make: Campaign) -> None:
+    """One of us travels: his mobile number of this country comes in by a trunk of another one.
+
+    2 to 12 calls on 1 to 6 days to 1 to 3 of our numbers. proposal
+    """
+    number, dids, begin = make.in_full(make.mobile()), make.some_dids(1, 3), make.day()
+    make.trunk = ABROAD
+    days = make.chance.randint(1, 6)
+    for _ in range(make.chance.randint(2, 12)):
+        at = make.at(begin + make.chance.randrange(days), 7, 21)
+        make.call(at, number, make.in_full(make.chance.choice(dids)), person, talk_s=(20, 600))
+
+
 def background(make: Campaign) -> None:
     """Everybody else: customers and friends who call again, strangers who do not, and our own calls.
 
@@ -247,6 +284,8 @@ ORDINARY: Final[Mapping[str, Callable[[Campaign], None]]] = {
     "worried family": worried_family,
     "hunt group": hunt_group,
     "elderly caller": elderly_caller,
+    "public service": public_service,
+    "roaming colleague": roaming_colleague,
     "background": background,
 }
 """The classes of wanted callers, by name."""

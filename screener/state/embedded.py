@@ -51,24 +51,12 @@ if ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM, 0, 0, 0) != 0:
     sys.exit("prctl: " + os.strerror(ctypes.get_errno()))
 if os.getppid() != parent:
     sys.exit("the screener is gone")
-os.execv(server, [server, "-"])
+os.execv(server, [server, *sys.argv[3:]])
 """
 
-_CONFIG = """
-port 0
-unixsocket {socket}
-unixsocketperm 600
-dir {directory}
-appendonly yes
-appendfsync everysec
-aof-load-truncated yes
-save ""
-databases 1
-maxclients 256
-maxmemory {memory}
-maxmemory-policy volatile-ttl
-daemonize no
-always-show-logo no
+_OPTIONS = """
+--port 0 --unixsocketperm 600 --databases 1 --maxclients 256 --maxmemory-policy volatile-ttl --appendonly yes
+--appendfsync everysec --aof-load-truncated yes --daemonize no --always-show-logo no
 """
 
 _log = structlog.get_logger(__name__)
@@ -169,7 +157,10 @@ class EmbeddedServer:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *("-I", "-S", "-c", _LAUNCHER, str(os.getpid()), str(server_binary())),
-                stdin=asyncio.subprocess.PIPE,
+                # As whole words, whatever bytes the paths hold.
+                *("--unixsocket", self._socket, "--dir", self._directory),
+                *("--maxmemory", str(self._memory_bytes), "--save", "", *_OPTIONS.split()),
+                stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -184,7 +175,6 @@ class EmbeddedServer:
         self._process = process
         self._started_at = time.monotonic()
         try:
-            await self._hand_config(process)
             await self._ready(process)
         except BaseException:
             self._process = None
@@ -193,19 +183,6 @@ class EmbeddedServer:
         note = f"{process.pid}\n{self._socket}\n".encode("utf-8", "surrogateescape")
         os.ftruncate(lock, 0)
         os.pwrite(lock, note, 0)
-
-    async def _hand_config(self, process: asyncio.subprocess.Process) -> None:
-        config = _CONFIG.format(
-            socket=place.quoted(self._socket),
-            directory=place.quoted(self._directory),
-            memory=self._memory_bytes,
-        )
-        if process.stdin is not None:
-            # A server that died at once is reported by `_ready`, with its own words.
-            with contextlib.suppress(ConnectionError):
-                process.stdin.write(config.encode("ascii"))
-                await process.stdin.drain()
-            process.stdin.close()
 
     async def _ready(self, process: asyncio.subprocess.Process) -> None:
         deadline = time.monotonic() + READY_S

@@ -132,24 +132,19 @@ class Lists:
     async def load(
         self,
         lines: Iterable[str],
-        kind: ListKind | None = None,
         *,
         like: Row = IMPORTED,
         force: bool = False,
-        progress: Callable[[int], None] | None = None,
     ) -> ImportReport:
         """Import lines of text or CSV (see `rows`); bad rows are skipped and reported, the others are added.
 
-        With `kind`, rows that name the other list are refused; without it, rows that name none are
-        block entries. `like` stands in for what a row leaves open: reason, source, who, expiry.
-        `progress` is called with the number of lines read.
+        `like` stands in for what a row leaves open: list, reason, source, who, expiry.
         """
         report = ImportReport()
         batch: dict[str, str] = {}
-        line = 0
         for line, row in rows_in(lines):
             try:
-                entries = self._imported(row, kind, like, force=force)
+                entries = self._imported(row, like, force=force)
             except ListEntryRefused as refusal:
                 report.refuse(line, str(refusal))
                 continue
@@ -157,14 +152,10 @@ class Lists:
                 with needed():
                     await self._write(batch, durable=False)
                 batch.clear()
-                if progress:
-                    progress(line)
             batch.update((entry.field, entry.value) for entry in entries)
             report.added += len(entries)
         with needed():
             await self._write(batch)
-        if progress:
-            progress(line)
         return report
 
     async def export(self) -> AsyncIterator[str]:
@@ -173,15 +164,10 @@ class Lists:
         async for entry in self.all():
             yield row_of(entry)
 
-    def _imported(
-        self, row: Row | str, kind: ListKind | None, like: Row, *, force: bool
-    ) -> tuple[Entry, ...]:
+    def _imported(self, row: Row | str, like: Row, *, force: bool) -> tuple[Entry, ...]:
         if isinstance(row, str):
             raise ListEntryRefused(row)
-        row = row.completed(kind, like)
-        if kind is not None and row.kind != kind:
-            raise ListEntryRefused(f"the row is meant for the {row.kind} list, not for {kind}")
-        return self._entries(row, force=force)
+        return self._entries(row.completed(like), force=force)
 
     def _entries(self, row: Row, *, force: bool) -> tuple[Entry, ...]:
         patterns = read(row.text, self._region, self._own)

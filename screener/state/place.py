@@ -42,7 +42,7 @@ def refuse_as_root(directory: Path) -> None:
     except KeyError:
         owner = f"#{uid}"
     raise StateUnavailable(
-        f"{quoted(there)} belongs to {owner}, whose service could not use what root makes there: "
+        f"{there} belongs to {owner}, whose service could not use what root makes there: "
         f"run this as that user (sudo -u {owner} …)"
     )
 
@@ -136,11 +136,6 @@ def last_words(log: Path) -> str:
     lines = [line for line in log.read_text("utf-8", "replace")[-4000:].splitlines() if line.strip()]
     telling = [line for line in lines if "#" in line and "WARNING" not in line]
     return (telling or lines or ["no reason given"])[-1].strip()
-
-
-def quoted(path: Path) -> str:
-    """A path as a word of the server's configuration, whatever bytes it holds."""
-    return '"' + "".join(f"\\x{byte:02x}" for byte in os.fsencode(path)) + '"'
 
 
 def url_of(socket: Path) -> str:

@@ -48,11 +48,11 @@ class Row:
     added_at: int | None = None
     expires_at: int | None = None
 
-    def completed(self, kind: ListKind | None, like: Row) -> Row:
-        """The row with what it left open, from the list it is read for and a row that stands for all."""
+    def completed(self, like: Row) -> Row:
+        """The row with what it left open, from one that stands for all."""
         return replace(
             self,
-            kind=self.kind if self.names_kind else kind or like.kind,
+            kind=self.kind if self.names_kind else like.kind,
             reason=self.reason or like.reason,
             source=self.source or like.source,
             by=self.by or like.by,

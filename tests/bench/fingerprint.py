@@ -27,7 +27,7 @@ from screener.audio.fingerprint import Print, Shelf, fingerprint
 from tests.voices import VOICES, coded, faster, joined, lossy, louder, noisy, print_of, spoken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from screener.audio.speech import Samples
 
@@ -150,14 +150,9 @@ def cost(sound: Samples, campaigns: int, seed: int) -> str:
     )
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("transcripts", type=Path)
-    parser.add_argument("--pairs", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
-    with asked.transcripts.open(encoding="utf-8") as file:
+def measured(transcripts: Path, pairs: int, seed: int) -> Iterator[tuple[str, str]]:
+    """Each figure with its name, as it is found: the whole takes minutes."""
+    with transcripts.open(encoding="utf-8") as file:
         campaign_of = {row["transcript"]: row["campaign"] for row in csv.DictReader(file)}
     texts = sorted(campaign_of)
     everything = recordings(texts)
@@ -165,22 +160,26 @@ def main() -> None:
     comparable = [index for index, one in enumerate(prints) if one.comparable]
     long = [index for index in comparable if prints[index].kept().speech_s >= REPEATED_S]
     sounds, shelf = [everything[index] for index in long], Shelf([prints[index].kept() for index in long])
-    say(
-        f"seed {asked.seed}; {len(texts)} texts, {len(comparable)} with six seconds of speech, "
-        f"{len(long)} with {REPEATED_S} among the first 20"
-    )
-    say(cost(joined(sounds[:4])[: 60 * speech.RATE], 10_000, asked.seed))
+    counts = f"{len(texts)} texts, {len(comparable)} with six seconds of speech"
+    yield "recordings", f"{counts}, {len(long)} with {REPEATED_S} among the first 20"
+    yield "cost", cost(joined(sounds[:4])[: 60 * speech.RATE], 10_000, seed)
     for line in LINES:
-        say(f"recognised, {line}: {repeated(sounds, shelf, line, asked.seed)}")
+        yield f"recognised, {line}", str(repeated(sounds, shelf, line, seed))
     every, campaigns = zip(*((everything[at], campaign_of[texts[at]]) for at in comparable), strict=True)
-    say(f"false matches, a shared opening of {OPENING_S} s: {openings(every, campaigns)}")
-    say(f"false matches, lines drawn at random: {strangers(every, campaigns, asked.pairs, asked.seed)}")
+    yield f"false matches, a shared opening of {OPENING_S} s", str(openings(every, campaigns))
+    yield "false matches, lines drawn at random", str(strangers(every, campaigns, pairs, seed))
 
 
-def say(line: str) -> None:
-    """Print at once: the whole takes minutes."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("transcripts", type=Path)
+    parser.add_argument("--pairs", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    for what, figure in measured(asked.transcripts, asked.pairs, asked.seed):
+        sys.stdout.write(f"{what}: {figure}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ async def import_lines(url: str) -> None:
     lists = Lists(url, "CN", durable=False)
     lines = (f"{number},complaints of the neighbours" for number in islice(mobiles("177"), IMPORTED))
     started = time.perf_counter()
-    report = await lists.load(lines, "block")
+    report = await lists.load(lines)
     show(f"import of {report.added} rows", IMPORTED / (time.perf_counter() - started), "rows/s")
     await lists.close()
 

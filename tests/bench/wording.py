@@ -115,10 +115,15 @@ def _hits(calls: list[Call], measure: str) -> int:
     return sum(MEASURES[measure]({one.kind for one in findings}) for _, _, findings in calls)
 
 
+def transcripts(path: Path) -> list[tuple[str, str, str]]:
+    """The calls of a CSV: campaign, language, text."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [(row["campaign"], row["language"], row["transcript"]) for row in csv.DictReader(file)]
+
+
 def main(path: str) -> None:
     """Print the table, what was found falsely, and how long it took."""
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        rows = [(row["campaign"], row["language"], row["transcript"]) for row in csv.DictReader(file)]
+    rows = transcripts(Path(path))
     started = time.perf_counter()
     calls = found(rows)
     spent_ms = 1000 * (time.perf_counter() - started) / len(rows)

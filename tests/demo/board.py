@@ -95,6 +95,8 @@ def show(scene: Scene, width: int) -> RenderableType:
     """A scene: its title, and a row for each of its calls."""
     if not scene.done:
         mark = Text(" ▸ ", style="bold cyan")
+    elif scene.skipped:
+        mark = Text(" – ", style="bold yellow")
     else:
         mark = Text(" ✓ ", style="bold green") if scene.well else Text(" ✗ ", style="bold red")
     title = Text.assemble(mark, (f"{scene.number:>2}  {scene.title}", "bold"))
@@ -102,6 +104,7 @@ def show(scene: Scene, width: int) -> RenderableType:
     for line in scene.lines:
         table.add_row(*_cells(line)[: len(table.columns)])
     trouble = [Text(f"   ✗ {problem}", style="red") for problem in problems(scene)]
+    trouble += [Text(f"   skipped: {scene.skipped}", style="yellow")] if scene.skipped else []
     return Group(title, table, *trouble)
 
 

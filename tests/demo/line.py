@@ -71,13 +71,13 @@ class Line:
 
     # ------------------------------------------------------------ what the caller does
 
-    async def converses(self) -> None:
-        """Wait until somebody answers; both speak at once, and each hears the other."""
+    async def converses(self, spoken: bytes = b"") -> None:
+        """Wait until somebody answers; both speak at once, he `spoken`, and each hears the other."""
         await self._step("ringing", self.rang.wait(), PROMPT_S if self.should is End.PASSED else REACH_S)
         phone = self._phone()
         await self._step("ringing", phone.answered.wait(), REACH_S)
         await self._step("ringing", self.dialog.answered.wait(), REACH_S)
-        spoken, answer = sound.speech(GREETING), sound.speech(HELLO, "en-gb")
+        spoken, answer = spoken or sound.speech(GREETING), sound.speech(HELLO, "en-gb")
         await self._step("talking", _at_once(self.dialog.say(spoken), phone.say(answer)), REACH_S * 2)
         await self._reached("the telephone", spoken, phone)
         await self._reached("the caller", answer, self.dialog)

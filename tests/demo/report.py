@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def is_good(scenes: Sequence[Scene]) -> bool:
     """Whether every scene was played to its end and every call went where it should."""
-    return all(scene.well and scene.lines for scene in scenes)
+    return all(scene.well and (scene.lines or scene.skipped) for scene in scenes)
 
 
 def summary(scenes: Sequence[Scene], seconds: float) -> str:
@@ -25,9 +25,11 @@ def summary(scenes: Sequence[Scene], seconds: float) -> str:
     lines = [line for scene in scenes for line in scene.lines]
     right = sum(line.well for line in lines)
     judged = worst(line for line in lines if not line.missed)
+    skipped = sum(bool(scene.skipped) for scene in scenes)
     return (
         f"{len(lines)} calls, {right} where they should be; worst added delay {worst(lines):.1f} ms, "
         f"with a screener to ask {judged:.1f} ms; {seconds:.0f} s"
+        + (f"; scenes skipped: {skipped}" if skipped else "")
     )
 
 
@@ -50,6 +52,7 @@ def write(path: Path, scenes: Sequence[Scene], seconds: float, kept: Path) -> No
                 "title": scene.title,
                 "ok": scene.well,
                 "problems": board.problems(scene),
+                "skipped": scene.skipped or None,
                 "calls": [_line(line) for line in scene.lines],
             }
             for scene in scenes

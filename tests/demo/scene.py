@@ -21,6 +21,10 @@ BETWEEN_S = 0.3
 """Callers do not all come in the same millisecond; how that goes is for tests/bench."""
 
 
+class Skipped(Exception):  # noqa: N818 - named by what happened
+    """The scene cannot be played here; the text says what it lacks."""
+
+
 class Scene:
     """One function of `scenes.py` being played; the first line of its docstring is its title."""
 
@@ -28,13 +32,13 @@ class Scene:
         self.stage, self.number, self.play = stage, number, play
         self.title = (inspect.getdoc(play) or "").partition("\n")[0].rstrip(".")
         self.lines: list[Line] = []
-        self.problem = ""
+        self.problem = self.skipped = ""
         self.begun = self.done = False
         self.left = asyncio.Event()
 
     @property
     def well(self) -> bool:
-        """Whether all of it went as it should."""
+        """Whether all of it went as it should, as far as it was played."""
         return self.done and not self.problem and all(line.well for line in self.lines)
 
     def call(self, caller: str, *, to: str, should: End, **how: Any) -> Line:
@@ -59,6 +63,8 @@ class Scene:
         self.begun = True
         try:
             await self.play(self)
+        except Skipped as lack:
+            self.skipped = str(lack)
         except Exception as error:  # noqa: BLE001 - the other scenes go on, and this one is reported
             self.problem = f"{type(error).__name__}: {error}"
         self.done = True

@@ -11,11 +11,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from screener import config
+from screener.listening import INSTALL, INSTALLED
 from tests.demo.line import End
+from tests.demo.scene import Skipped
 from tests.pbx import sound
 from tests.pbx.house import KEYS
 
 if TYPE_CHECKING:
+    from tests.demo.line import Line
     from tests.demo.scene import Play, Scene
     from tests.demo.stage import Stage
 
@@ -26,11 +29,19 @@ SWEEPER = "+862155500100"
 COLLECTOR = "+8617712345678"
 IMPOSSIBLE = "+99912345"
 ODD = "+99954321"
+ROBOCALLERS = ("+8613712340001", "+8613712340002", "+8613712340003")
+ROTATING = ("+8613866001111", "+8613866002222", "+8613866003333", "+8613866004444")
+SCHOOL = "+862166661234"
 HOSTILE = "Bob,Channel: PJSIP/evil"
 
 PITCH = "Your car warranty ends today. Press one now."
 OFFER = "You have won a holiday. Call us back today."
 COLLECTION = "您好，您的借款已经逾期，请尽快还款。"
+WARRANTY = (
+    "We have been trying to reach you about the warranty of your car. It is about to expire, and this is "
+    "the last courtesy call before we close your file."
+)
+CLOSED = "The school is closed today."
 SWEEP = ("201", "202", "203", "204")
 
 
@@ -38,8 +49,8 @@ async def prepare(stage: Stage) -> None:
     """Make the list entries, and the recordings that the robots play."""
     await asyncio.gather(
         stage.enlist("allow", FRIEND, "a friend"),
-        stage.enlist("block", BLOCKED, "robocalls"),
-        *(asyncio.to_thread(spoken) for spoken in (pitch, offer, collection)),
+        *(stage.enlist("block", number, "robocalls") for number in (BLOCKED, *ROBOCALLERS[:2])),
+        *(asyncio.to_thread(spoken) for spoken in (pitch, offer, collection, warranty, closed)),
     )
 
 
@@ -84,10 +95,14 @@ async def blocked(scene: Scene) -> None:
 async def impossible_number(scene: Scene) -> None:
     """A caller ID that cannot exist: challenged, guesses the keys twice, is recorded."""
     async with scene.call(IMPOSSIBLE, to="105", should=End.FAILED) as call:
-        for _ in range(2):
-            told = [await call.is_told_a_key() for _ in range(KEYS)]
-            call.presses("".join(str((int(digit) + 1) % 10) for digit in told))
+        await _guesses(call)
         await call.leaves(offer())
+
+
+async def _guesses(call: Line) -> None:
+    for _ in range(2):
+        told = [await call.is_told_a_key() for _ in range(KEYS)]
+        call.presses("".join(str((int(digit) + 1) % 10) for digit in told))
 
 
 async def collector(scene: Scene) -> None:
@@ -113,6 +128,46 @@ async def robot(scene: Scene) -> None:
     async with scene.withheld(to="107", should=End.FAILED) as call:
         await call.says(pitch())
         await call.leaves(pitch())
+
+
+async def school(scene: Scene) -> None:
+    """A school's machine calls three of us at once with the same announcement, and all hear it."""
+    async with asyncio.TaskGroup() as group:
+        for called in ("501", "502", "503"):
+            group.create_task(_announces(scene.call(SCHOOL, to=called, should=End.ANSWERED)))
+
+
+async def _announces(line: Line) -> None:
+    async with line as call:
+        await call.converses(closed())
+
+
+async def block_rotation(scene: Scene) -> None:
+    """A dialler with a new number of one block for each call: the fourth guesses keys, is recorded."""
+    async with asyncio.TaskGroup() as group:
+        for number, called in zip(ROTATING, ("511", "512", "513"), strict=False):
+            group.create_task(_announces(scene.call(number, to=called, should=End.ANSWERED)))
+    async with scene.call(ROTATING[3], to="514", should=End.FAILED) as call:
+        await _guesses(call)
+        await call.leaves(offer())
+
+
+async def same_recording(scene: Scene) -> None:
+    """One recording from two numbers is judged a robocall: a third of their block is known at once."""
+    if not INSTALLED:
+        raise Skipped(f"recordings are not compared without the extra audio: {INSTALL}")
+    async with asyncio.TaskGroup() as group:
+        for number, called in zip(ROBOCALLERS, ("521", "522"), strict=False):
+            group.create_task(_records(scene.call(number, to=called, should=End.VOICEMAIL)))
+    heard = await scene.stage.service.logged("the same recording was heard before", callers=2)
+    await scene.stage.command("campaigns", "robocall", str(heard["campaign"]))
+    async with scene.call(ROBOCALLERS[2], to="523", should=End.VOICEMAIL) as call:
+        await call.leaves(offer())
+
+
+async def _records(line: Line) -> None:
+    async with line as call:
+        await call.leaves(warranty())
 
 
 async def screener_killed(scene: Scene) -> None:
@@ -161,6 +216,7 @@ async def _numbers_are_still_judged(scene: Scene) -> None:
 
 ACTS: tuple[tuple[Play, ...], ...] = (
     (friend, hostile_name, person, comes_back, sweep, blocked, impossible_number, collector, robot),
+    (school, block_rotation, same_recording),
     (screener_killed,),
     (valkey_killed,),
 )
@@ -174,6 +230,16 @@ def pitch() -> bytes:
 def offer() -> bytes:
     """What the other robot plays."""
     return sound.speech(OFFER, "en-gb")
+
+
+def warranty() -> bytes:
+    """What a campaign plays from each of its numbers: long enough to be recognised."""
+    return sound.speech(WARRANTY)
+
+
+def closed() -> bytes:
+    """What the school's machine says."""
+    return sound.speech(CLOSED)
 
 
 def collection() -> bytes:

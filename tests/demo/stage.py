@@ -93,9 +93,13 @@ class Stage:
 
     async def enlist(self, kind: str, pattern: str, reason: str) -> None:
         """Put an entry on a list, by the command that an administrator would use."""
-        code, output = await self.service.command("list", "add", kind, pattern, "--reason", reason)
+        await self.command("list", "add", kind, pattern, "--reason", reason)
+
+    async def command(self, *words: str) -> None:
+        """Run a `screener` command; RuntimeError with what it printed unless it succeeds."""
+        code, output = await self.service.command(*words)
         if code:
-            raise RuntimeError(f"screener list add {kind} {pattern} failed: {output.strip()}")
+            raise RuntimeError(f"screener {' '.join(words)} failed: {output.strip()}")
 
     async def place(self, line: Line) -> None:
         """Send the INVITE of one call; each called number is used once, so that it names the call."""

@@ -13,7 +13,7 @@ from tests.pbx.house import COLLECTOR, FRIEND, STRANGER, House
 if TYPE_CHECKING:
     from tests.pbx.ua import Dialog
 
-BLOCK, ALLOW, EXPECT = "*58", "*59", "*56"
+BLOCK, ALLOW = "*58", "*59"
 EXTRA = """
 exten => 300,1,Gosub(screener,s,1(${EXTEN}))
  same => n,Dial(PJSIP/other,30)
@@ -124,20 +124,6 @@ async def test_codes__nobody_answered_the_last_call__it_is_meant_also_after_a_re
         await house.service.start()
         await orders(house, BLOCK, "code-blocked")
         assert [entry[1] for entry in await entries(house)] == [COLLECTOR]
-
-
-async def test_codes__a_code_is_expected__unknown_callers_ring_and_blocked_ones_do_not() -> None:
-    async with House.open(pbx=PBX) as house:
-        await is_told(house, EXPECT, "code-expecting")
-        await house.service.command("list", "add", "block", STRANGER, "--reason", "robocalls")
-        robot = await house.withheld()
-        await house.answered()
-        robot.hangup()
-        record = await house.ended(disposition="answered")
-        assert {"WITHHELD", "EXPECTING_CODE"} <= {hit["symbol"] for hit in record.setup["hits"]}
-        blocked = await house.call(STRANGER)
-        await house.hears(blocked, "notice")
-        blocked.hangup()
 
 
 async def test_codes__no_confirmation__nothing_is_changed() -> None:

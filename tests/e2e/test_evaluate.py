@@ -35,12 +35,13 @@ def test_policy__a_rule_left_out__has_not_fired_and_the_rest_is_asked(results: R
     assert symbols
     assert policy("CN", without).hash != policy("CN", Trial()).hash
     shown = tables.of(results, Trial()), tables.of(results, Trial(without="WITHHELD"))
-    assert any(text.startswith("emergency call-back") for _, text in differences(*shown))
+    assert any(text.startswith("withheld robot") for _, text in differences(*shown))
 
 
 def test_page__of_few_campaigns__names_every_class_and_replaces_the_old_one(results: Results) -> None:
     made = tables.page("scripts/evaluate", results, results)
     assert all(made.count(f"| {kind} |") == 2 for kind in (*ATTACKERS, *ORDINARY))
     assert "| `WITHHELD` | " in made
-    page = f"before\n{tables.MARKS[0]}old\n{tables.MARKS[1]}after\n"
-    assert tables.inserted(page, made) == f"before\n{tables.MARKS[0]}{made}\n{tables.MARKS[1]}after\n"
+    begin, end = tables.marks("words")
+    page = f"before\n{begin}old\n{end}after\n"
+    assert tables.inserted(page, "words", made) == f"before\n{begin}{made}\n{end}after\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -13,11 +13,8 @@ from screener.state import Learning, State
 from screener.voicemail import Mailboxes
 from tests.pbx import sound
 from tests.pbx.faults import Ear
-from tests.pbx.house import COLLECTOR, FRIEND, House
+from tests.pbx.house import COLLECTOR, FRIEND, OUTSIDE, House
 from tests.valkey import store_url, valkey_server
-
-if TYPE_CHECKING:
-    from tests.pbx.ua import Dialog
 
 __all__ = ["store_url", "valkey_server"]
 
@@ -27,12 +24,6 @@ PREFIX_RULE = {
 }
 TRUST = {"long_call_s": 1}
 TALKATIVE = {"format": "json", "level": "debug"}
-OUTSIDE = """
-[from-phone]
-exten => _[+0-9].,1,ExecIf(${DIALPLAN_EXISTS(screener-dialled,s,1)}?Gosub(screener-dialled,s,1(${EXTEN})))
- same => n,Gosub(screener-dialled,s,1(${EXTEN}))
- same => n,Dial(PJSIP/trunk/sip:${EXTEN}@${CARRIER},30)
-"""
 FORWARDED = """exten => 2002,1,Gosub(screener,s,1(${EXTEN}))
  same => n,Gosub(screener-dialled,s,1(+8617700000001))
  same => n,Dial(PJSIP/phone,30)
@@ -43,18 +34,6 @@ exten => 302,1,VoiceMailMain(100@default,s)
  same => n,Hangup()
 """
 VOICEMAIL_CONF = "[general]\nformat=wav\nminsecs=0\nmaxsilence=0\n[default]\n100 => 1,Anna\n"
-
-
-async def dials(house: House, number: str) -> Dialog:
-    """Our telephone calls somebody; the call as he sees it."""
-    await house.pbx.cli(f"dialplan set global CARRIER 127.0.0.1:{house.caller.port}")
-    await house.pbx.cli(f"channel originate PJSIP/phone extension {number}@from-phone")
-    await house.rings()
-    theirs = await asyncio.wait_for(house.caller.incoming.get(), 5)
-    await asyncio.wait_for(theirs.answered.wait(), 5)
-    # A hangup at once would reach Asterisk before it has put the two together.
-    await theirs.say(sound.tone(0.5))
-    return theirs
 
 
 async def test_friend__with_a_prefix_that_is_challenged__is_challenged_once_and_rings_the_next_time() -> None:
@@ -79,7 +58,7 @@ async def test_friend__with_a_prefix_that_is_challenged__is_challenged_once_and_
 
 async def test_number_that_we_dialled__with_a_prefix_that_is_challenged__rings_when_it_calls() -> None:
     async with House.open(PREFIX_RULE, log=TALKATIVE, pbx={"extra": OUTSIDE}) as house:
-        theirs = await dials(house, COLLECTOR)
+        theirs = await house.dials(COLLECTOR)
         theirs.hangup()
         await house.service.logged("learned", caller=COLLECTOR)
         back = await house.call(COLLECTOR)
@@ -98,21 +77,10 @@ async def test_number_that_we_dialled__with_a_prefix_that_is_challenged__rings_w
         assert "DIALLED_BY_US" not in shown
 
 
-async def test_emergency_number__that_we_dialled__calls_back_withheld_and_rings() -> None:
-    async with House.open(log=TALKATIVE, pbx={"extra": OUTSIDE}) as house:
-        (await dials(house, "120")).hangup()
-        await house.service.logged("learned", caller="120")
-        back = await house.withheld()
-        await house.answered()
-        back.hangup()
-        record = await house.ended()
-        assert {"WITHHELD", "EXPECTING_CODE"} <= {hit["symbol"] for hit in record.setup["hits"]}
-
-
 async def test_outgoing_call__screener_away__waits_for_nothing_and_is_told_once() -> None:
     async with House.open(screener=False, pbx={"extra": OUTSIDE}) as house, Ear.open(house.pbx) as ear:
         began = time.monotonic()
-        theirs = await dials(house, COLLECTOR)
+        theirs = await house.dials(COLLECTOR)
         assert time.monotonic() - began < 3
         theirs.hangup()
         told = await ear.heard("ScreenerDialled")
@@ -125,7 +93,7 @@ async def test_outgoing_call__our_dialplan_is_missing__goes_out_all_the_same() -
     once = OUTSIDE.replace(" same => n,Gosub(screener-dialled,s,1(${EXTEN}))\n", "")
     async with House.open(screener=False, pbx={"extra": once}) as house:
         await house.pbx.cli("dialplan remove context screener-dialled")
-        (await dials(house, COLLECTOR)).hangup()
+        (await house.dials(COLLECTOR)).hangup()
 
 
 async def test_call_from_outside__that_is_forwarded__teaches_nothing_about_where_it_went() -> None:

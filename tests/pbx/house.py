@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 FRIEND = "+8613912345678"
 STRANGER = "+8613800138000"
 COLLECTOR = "+8617712345678"
+OUTSIDE = """
+[from-phone]
+exten => _[+0-9].,1,ExecIf(${DIALPLAN_EXISTS(screener-dialled,s,1)}?Gosub(screener-dialled,s,1(${EXTEN})))
+ same => n,Gosub(screener-dialled,s,1(${EXTEN}))
+ same => n,Dial(PJSIP/trunk/sip:${EXTEN}@${CARRIER},30)
+"""
+"""For the dialplan: our telephone calls the outside, where `caller` answers."""
 KEYS = 2
 """How many keys the challenge asks for: the dialplan's SCREENER_DIGITS as shipped."""
 RING_S = 3.0
@@ -82,6 +89,17 @@ class House:
         dialled = await self.phone.call(code, "phone", headers="X-Telephone: phone")
         await asyncio.wait_for(dialled.answered.wait(), RING_S)
         return dialled
+
+    async def dials(self, number: str) -> Dialog:
+        """Call somebody outside from our telephone; the call as he sees it, answered. Needs `OUTSIDE`."""
+        await self.pbx.cli(f"dialplan set global CARRIER 127.0.0.1:{self.caller.port}")
+        await self.pbx.cli(f"channel originate PJSIP/phone extension {number}@from-phone")
+        await self.rings()
+        theirs = await asyncio.wait_for(self.caller.incoming.get(), 5)
+        await asyncio.wait_for(theirs.answered.wait(), 5)
+        # A hangup at once would reach Asterisk before it has put the two together.
+        await theirs.say(sound.tone(0.5))
+        return theirs
 
     async def rings(self, within: float = RING_S) -> Dialog:
         """Wait until our telephone rings; the call as the telephone sees it."""

@@ -66,6 +66,12 @@ def shipped() -> Challenge:
     )
 
 
+@cache
+def notice_s() -> float:
+    """What is said before anything is recorded."""
+    return _seconds("notice")
+
+
 def _seconds(prompt: str) -> float:
     with wave.open(str(CACHE / "sounds" / "en" / "screener" / f"{prompt}.wav"), "rb") as sound:
         return sound.getnframes() / sound.getframerate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from math import ceil, sqrt
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -112,6 +113,12 @@ def by_kind(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
     return found
 
 
+def moved(before: Iterable[Outcome], after: Iterable[Outcome]) -> int:
+    """How many calls go another way, or are made at all."""
+    was, now = (Counter((one.campaign, one.setup, one.end) for one in some) for some in (before, after))
+    return max((was - now).total(), (now - was).total())
+
+
 def differences(before: Sequence[Outcome], after: Sequence[Outcome]) -> list[tuple[float, str]]:
     """What changes for each class, the most first, in words and in points of percent."""
     old, new = by_kind(before), by_kind(after)
@@ -121,6 +128,7 @@ def differences(before: Sequence[Outcome], after: Sequence[Outcome]) -> list[tup
         if kind in ATTACKERS:
             pairs = [
                 ("stopped", Share.of(was, away), Share.of(now, away)),
+                ("to the voicemail at once", Share.of(was, at_once), Share.of(now, at_once)),
                 ("caught by the 5th call", Caught.of(was).in_time, Caught.of(now).in_time),
             ]
         else:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from screener import config
 from screener.policy import compile_policy
-from screener.simulation import PLANS, history
+from screener.simulation import ABROAD, PLANS, history
 from screener.state import EmbeddedServer
 from tests.sim.world import World
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 PER_WORLD: Final = 4
 """Campaigns of each class that one house meets within its four weeks."""
+OTHER: Final = {"CN": "HK", "US": "GB"}
+"""Where the number of a house is that it has abroad."""
 ZONES: Final = {"CN": "Asia/Shanghai", "US": "America/New_York"}
 
 
@@ -76,10 +78,10 @@ async def _live(world: Job) -> dict[Trial, list[Outcome]]:
             here = site(world.region, "")
             calls = history(world.seed, world.region, here.settings.zone, campaigns=PER_WORLD)
             lived = World(calls, here, server.url)
-            actions = None
+            shipped = None
             for trial in world.trials:
-                # The verdicts under a similar policy are a good first guess.
-                found[trial], actions = lived.live(policy(world.region, trial), actions)
+                after = lived.live(policy(world.region, trial), shipped)
+                found[trial], shipped = after.outcomes, shipped or after
     return found
 
 
@@ -88,7 +90,9 @@ def site(region: str, variant: str) -> Config:
     """The shipped configuration in a country."""
     with tempfile.TemporaryDirectory(prefix="sim") as directory:
         Path(directory, "screener.yaml").write_text(
-            f'region: {region}\ntimezone: {ZONES[region]}\nvariant: "{variant}"\n', "utf-8"
+            f'region: {region}\ntimezone: {ZONES[region]}\nvariant: "{variant}"\n'
+            f"trunks: {{{ABROAD}: {{region: {OTHER[region]}}}}}\n",
+            "utf-8",
         )
         return config.load(Path(directory), environ={})
 
@@ -118,5 +122,5 @@ def _without(document: PolicyDocument, symbol: str) -> PolicyDocument:
 
 
 def fired(results: Results) -> Counter[str]:
-    """In how many calls each rule of the shipped policy counted at setup."""
+    """In how many calls each rule of the shipped policy counted."""
     return Counter(symbol for result in results for one in result[Trial()] for symbol in one.symbols)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from screener.simulation import ATTACKERS, ORDINARY, attempts
+from screener.verdict import Action
 from tests.sim import challenge
 from tests.sim.figures import (
     THROUGH_S,
@@ -17,17 +19,18 @@ from tests.sim.figures import (
     by_kind,
     challenged,
     differences,
+    moved,
     soon,
 )
 from tests.sim.running import Trial, fired, policy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from screener.policy import Rule
     from tests.sim.running import Results
     from tests.sim.world import Outcome
 
-MARKS: Final = ("<!-- evaluation -->\n", "<!-- /evaluation -->\n")
 DIALLERS: Final = ("mass dialler", "predictive dialler", "block rotation", "sweep")
 """What the aim of 95 % caught is about: those who dial many of our numbers by machine."""
 REACTIONS: Final = (
@@ -54,10 +57,16 @@ def page(command: str, results: Results, compared: Results) -> str:
     )
 
 
-def inserted(text: str, made: str) -> str:
-    """The page with its made part as it should be."""
-    before, _, rest = text.partition(MARKS[0])
-    return f"{before}{MARKS[0]}{made}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}"
+def marks(part: str) -> tuple[str, str]:
+    """Between what a part of the page stands."""
+    return f"<!-- {part} -->\n", f"<!-- /{part} -->\n"
+
+
+def inserted(text: str, part: str, made: str) -> str:
+    """The page with one of its made parts as it should be."""
+    begin, end = marks(part)
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}{made}\n{end}{rest.partition(end)[2]}"
 
 
 def of(results: Results, trial: Trial) -> list[Outcome]:
@@ -167,18 +176,54 @@ def variants(compared: Results) -> Iterator[str]:
 
 
 def left_out(compared: Results) -> Iterator[str]:
-    """What each rule is for: what changes without it."""
+    """What each rule is for: what changes without it, or why nothing does."""
     whole, counted = of(compared, Trial()), fired(compared)
-    document = policy("CN", Trial()).rules
+    rules = policy("CN", Trial()).rules
+    idle = []
     yield "Each rule left out, on the same houses; shares in %, with the rule → without it:"
     yield ""
-    yield from ("| without | score | fired in calls | what changes |", "| --- | --- | --- | --- |")
+    yield from (
+        "| without | score | fired in calls | calls that go another way | what changes |",
+        "|" + " --- |" * 5,
+    )
     for trial in compared[0]:
-        if trial.without:
-            changes = [text for _, text in differences(whole, of(compared, trial))[:SHOWN]]
-            score = document[trial.without].score
-            said = "; ".join(changes) or "nothing"
-            yield f"| `{trial.without}` | {score:+g} | {counted[trial.without]} | {said} |"
-    silent = sorted(set(document) - set(counted))
+        if not (symbol := trial.without):
+            continue
+        rule, after = rules[symbol], of(compared, trial)
+        changes = "; ".join(text for _, text in differences(whole, after)[:SHOWN])
+        weighs = f"{rule.score:+g}" if not rule.force else str(rule.force)
+        if not (other := moved(whole, after)):
+            changes = f"**nothing**: {why_idle(symbol, rules, whole)}"
+            idle.append(f"`{symbol}`")
+        said = changes or "less than 0.05 of any class"
+        yield f"| `{symbol}` | {weighs} | {counted[symbol]} | {other} | {said} |"
     yield ""
-    yield f"Never fired before the answer in these houses: {', '.join(f'`{name}`' for name in silent)}."
+    yield f"Rules without which nothing changes in these houses: {', '.join(idle) or 'none'}."
+
+
+def why_idle(symbol: str, rules: Mapping[str, Rule], outcomes: Sequence[Outcome]) -> str:
+    """Why nothing changes without a rule, as far as the calls tell in which it counted."""
+    builds_on = [name for name, other in rules.items() if f"symbol.{symbol}" in other.when]
+    calls = [one for one in outcomes if symbol in one.symbols]
+    sign = _sign(rules[symbol])
+    if not sign and not builds_on:
+        return "score 0, shown to people, and no rule builds on it"
+    if not calls:
+        return "no caller here is of its kind"
+    beside = Counter(
+        name for one in calls for name in one.symbols if name != symbol and _sign(rules[name]) == sign
+    )
+    told = [
+        f"`{name}` counts in {100 * n / len(calls):.0f} % of them too" for name, n in beside.most_common(2)
+    ]
+    against = sum(any(_sign(rules[name]) > 0 for name in one.symbols) for one in calls)
+    if sign < 0:
+        told.insert(0, f"something else speaks against the caller in {100 * against / len(calls):.0f} %")
+    return "; ".join(told) or "it counts alone, and alone it is too little"
+
+
+def _sign(rule: Rule) -> int:
+    """1 against the caller, -1 for him, 0 for people to read."""
+    if rule.force:
+        return -1 if rule.force is Action.ALLOW else 1
+    return (rule.score > 0) - (rule.score < 0)

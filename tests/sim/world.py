@@ -1,51 +1,48 @@
 """A history as a screened house lives it: what the policy decides changes what happens next.
 
-A call that is routed away is not answered and teaches nothing; the caller tries again. So the history
-is run by `screener.replay` again and again, each time with the outcomes that the verdicts of the run before
-imply, until no verdict changes. What is then found is exactly what would have happened: a call's verdict
-depends on earlier calls alone, so each run is right for at least one call more than the one before, and as
-a rule for all those that come a batch or two after those it was right for.
+A call that is routed away is not answered and teaches nothing; the caller tries again, and people do about
+him what they do. So each call is judged when its turn comes, with what all those before it have left behind.
 """
 
 from __future__ import annotations
 
 import random
-from collections import Counter, deque
 from contextlib import closing
-from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from redis import Redis
 
 from screener.call import Call, Stage
-from screener.replay import PastCall, PastDial, Tally, rerun
-from screener.replay.comparing import known_of
-from screener.simulation import Attempt, Dialling
-from screener.state import Rehearsal, manner_of
+from screener.codes import EXPECTING_S
+from screener.facts import facts_of
+from screener.number import parse
+from screener.screening import EMERGENCY_S
+from screener.simulation import MAILBOX_S, Attempt, Awaiting, Complaint
+from screener.state import is_emergency, manner_of, trust
 from screener.verdict import Action
 from tests.sim import challenge
+from tests.sim.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from screener.config import Config
-    from screener.facts import FactValue, Place
+    from screener.facts import FactValue
     from screener.policy import Policy
-    from screener.replay import Changed
-    from screener.replay.comparing import Heard
+    from screener.simulation import Dialling, Event
     from screener.verdict import Verdict
 
-MAX_RUNS = 30
-Question: TypeAlias = "tuple[str, Stage]"
-Actions: TypeAlias = "Mapping[Question, Action]"
+COMPARABLE_S = 6.0
+"""Speech in a recording that is compared with others (screener/audio)."""
+CODE_S = 30.0
+"""From the end of a talk to the star code that blocks the caller. proposal"""
+Key: TypeAlias = "tuple[str, Stage]"
 
 
 class Outcome(NamedTuple):
     """What became of one call: `setup` was decided before it rang, `end` at last.
 
-    `through_s` is the time in a challenge, 0 without one; `symbols` are those that counted at setup.
+    `through_s` is the time in a challenge, 0 without one; `symbols` are those that counted, at any stage.
     """
 
     kind: str
@@ -57,161 +54,148 @@ class Outcome(NamedTuple):
     symbols: tuple[str, ...]
 
 
+class _Judged(NamedTuple):
+    """What the store answered to a question, the facts made of it, and the verdict."""
+
+    observed: Mapping[str, FactValue]
+    facts: Mapping[str, FactValue]
+    verdict: Verdict
+
+
+class Lived(NamedTuple):
+    """What became of a history: for people, and to save what is the same under another policy."""
+
+    outcomes: list[Outcome]
+    judged: Mapping[Key, _Judged]
+
+
 class World:
     """One history, and the private store at `url` on which it is run."""
 
-    def __init__(self, history: Sequence[Attempt | Dialling], config: Config, url: str) -> None:
-        self._settings, self._url = config.settings, url
-        self._facts: dict[Question, _Known] = {}
+    def __init__(self, history: Sequence[Event], config: Config, url: str) -> None:
+        self._config, self._url, self._place = config, url, config.settings.place
         self._history = [(f"{n}.1", one) for n, one in enumerate(history)]
+        attempts = [(name, one) for name, one in self._history if isinstance(one, Attempt)]
         self._met = {
             name: challenge.shipped().meet(one.reaction, random.Random(f"{one.campaign} {name}"))
-            for name, one in self._history
-            if isinstance(one, Attempt)
+            for name, one in attempts
+        }
+        self._callers = {
+            name: parse(one.number, self._place.region_of(one.trunk), one.presentation)
+            for name, one in attempts
         }
 
-    def live(self, policy: Policy, actions: Actions | None = None) -> tuple[list[Outcome], Actions]:
-        """What becomes of each call under a policy; `actions` of a similar policy make it quicker."""
-        known: dict[Question, Action] = dict(actions or {})
-        judged: dict[Question, tuple[Mapping[str, FactValue], Verdict]] = {}
-        for _ in range(MAX_RUNS):
-            guessed: dict[Question, Action] = {}
-            bench = _Bench(policy, self._settings.place, known, self._facts, judged)
-            self._run(_Told(self._calls(known, guessed)), bench)
-            found = {key: verdict.action for key, verdict in bench.verdicts.items()}
-            if all(guessed.get(key, Action.ALLOW) is action for key, action in found.items()):
-                return list(self._outcomes(bench.verdicts)), found
-        raise AssertionError(f"the history does not come to rest in {MAX_RUNS} runs")
-
-    def _run(self, source: _Told, bench: _Bench) -> None:
+    def live(self, policy: Policy, like: Lived | None = None) -> Lived:
+        """What becomes of each call under a policy; what is known from `like` is not worked out again."""
+        known = {} if like is None else like.judged
+        known = {key: one._replace(verdict=policy.judge(one.facts)) for key, one in known.items()}
+        # Each call depends on those before it: where no action is another one, no fact can be.
+        if like and all(one.verdict.action is like.judged[key].verdict.action for key, one in known.items()):
+            return Lived(list(self._outcomes(known)), known)
         with closing(Redis.from_url(self._url)) as client:
             client.flushall()
-        learning = self._settings.trust
-        with Rehearsal(self._url, half_life_days=learning.half_life_days) as state:
-            region_of, long_call_s = self._settings.place.region_of, learning.long_call_s
-            deque(rerun(source, state, bench, region_of, long_call_s=long_call_s), maxlen=0)
+        with Store(self._url, self._config) as store:
+            judged = self._run(policy, store, known)
+        return Lived(list(self._outcomes(judged)), judged)
 
-    def _calls(self, known: Actions, guessed: dict[Question, Action]) -> Iterator[PastCall | PastDial]:
-        """The history under the verdicts that are known when a call is taken; without one it rings."""
+    def _run(self, policy: Policy, store: Store, known: Mapping[Key, _Judged]) -> dict[Key, _Judged]:
+        judged: dict[Key, _Judged] = {}
         done: set[str] = set()
-        for name, one in self._history:
-            if isinstance(one, Dialling):
-                ended = one.at + timedelta(seconds=one.talk_s)
-                yield PastDial(one.number, ended, one.answered, round(one.talk_s))
-                continue
-            if one.errand in done:
-                continue
-            guessed |= {key: known[key] for stage in Stage if (key := (name, stage)) in known}
-            setup = guessed.get((name, Stage.SETUP), Action.ALLOW)
-            passed = self._met[name][0]
-            rings = _end(name, guessed, passed=passed) is Action.ALLOW
-            answered = rings and one.answered
-            if answered and one.errand:
-                done.add(one.errand)
-            talk_s = round(one.talk_s) if answered else 0
-            met = ("passed" if passed else "failed") if setup is Action.CHALLENGE else ""
-            asked_s = self._met[name][1] if met else 0.0
-            held_s, over_s = _times(one, asked_s, talk_s, rings=rings)
-            manner = manner_of(
-                "answered" if answered else "", over_s, held_s, by_caller=one.caller_ends or not answered
-            )
-            yield PastCall(
-                _call(name, one, Stage.SETUP, one.at),
-                answered,
-                talk_s,
-                challenge=met,
-                over_s=over_s,
-                manner=manner,
-            )
-            if setup is Action.CHALLENGE:
-                asked = _call(name, one, Stage.CHALLENGE, one.at, passed=passed)
-                yield PastCall(asked, answered, talk_s, challenge=met)
 
-    def _outcomes(self, verdicts: Mapping[Question, Verdict]) -> Iterator[Outcome]:
-        actions = {key: verdict.action for key, verdict in verdicts.items()}
+        def ask(name: str, one: Attempt, stage: Stage) -> Action:
+            key, call = (name, stage), _call(name, one, stage, passed=self._met[name][0])
+            observed = store.observe(self._callers[name].key, call)
+            before = known.get(key)
+            if before is None or before.observed != observed:
+                facts = facts_of(call, self._callers[name], observed, self._place)
+                before = _Judged(observed, facts, policy.judge(facts))
+            judged[key] = before
+            return before.verdict.action
+
         for name, one in self._history:
-            if isinstance(one, Attempt) and (setup := verdicts.get((name, Stage.SETUP))):
-                passed, through_s = self._met[name]
-                yield Outcome(
-                    one.kind, one.campaign, one.person, setup.action, _end(name, actions, passed=passed),
-                    through_s if setup.action is Action.CHALLENGE else 0.0,
-                    tuple(hit.symbol for hit in setup.hits if not hit.shadow),
-                )  # fmt: skip
+            if not isinstance(one, Attempt):
+                self._beside(one, store)
+            elif one.errand not in done:
+                end = ask(name, one, Stage.SETUP)
+                challenged = end is Action.CHALLENGE
+                if challenged:
+                    end = ask(name, one, Stage.CHALLENGE)
+                self._follow(name, one, store, end, challenged=challenged)
+                if one.errand and end is Action.ALLOW and one.answered:
+                    done.add(one.errand)
+        return judged
+
+    def _beside(self, one: Dialling | Awaiting | Complaint, store: Store) -> None:
+        """What happens beside the calls that come in."""
+        at = one.at.timestamp()
+        if isinstance(one, Awaiting):
+            store.expecting(at, EXPECTING_S)
+            return
+        other = parse(one.number, self._place.region)
+        if isinstance(one, Complaint):
+            store.reported(at, other.key, one.feed, one.votes)
+            return
+        over = at + one.talk_s
+        if is_emergency(other.digits, self._place.region):
+            store.expecting(over, EMERGENCY_S)
+        long_call_s = self._config.settings.trust.long_call_s
+        lesson = trust.of_dialling(answered=one.answered, talk_s=round(one.talk_s), long_call_s=long_call_s)
+        store.taught(over, other.key, lesson)
+
+    def _follow(self, name: str, one: Attempt, store: Store, end: Action, *, challenged: bool) -> None:
+        """What a call leaves behind, and what people then do about it."""
+        at, key, rings = one.at.timestamp(), self._callers[name].key, end is Action.ALLOW
+        passed, asked_s = self._met[name] if challenged else (False, 0.0)
+        answered = rings and one.answered
+        talk_s = round(one.talk_s) if answered else 0
+        held_s, over_s = _times(one, asked_s, talk_s, rings=rings)
+        manner = manner_of(
+            "answered" if answered else "", over_s, held_s, by_caller=one.caller_ends or not answered
+        )
+        over = at + over_s
+        store.over(over, key, one.did, name, manner)
+        if challenged:
+            met = trust.of_challenge("passed" if passed else trust.FAILED)
+            store.taught(at + asked_s, key, met, one.trunk)
+        long_call_s = self._config.settings.trust.long_call_s
+        lesson = trust.of_call(answered=answered, talk_s=talk_s, passed=passed, long_call_s=long_call_s)
+        store.taught(over, key, lesson)
+        if rings and not answered and one.message:
+            store.taught(over + one.heard_after_s, key, trust.of_message(kept=one.message == "kept"))
+        notice_s = challenge.notice_s()
+        recorded = not rings and one.stays_s >= notice_s
+        if recorded and one.plays and one.stays_s >= notice_s + COMPARABLE_S:
+            store.heard(over, one.plays, self._callers[name])
+            store.judged(over + one.heard_after_s, one.plays, one.judged)
+        if recorded:
+            store.listed(over + one.heard_after_s, key, one.listed)
+        elif answered and one.listed == "block":
+            store.listed(over + CODE_S, key, one.listed)
+
+    def _outcomes(self, judged: Mapping[Key, _Judged]) -> Iterator[Outcome]:
+        for name, one in self._history:
+            if not isinstance(one, Attempt) or (name, Stage.SETUP) not in judged:
+                continue
+            verdicts = [judged[key].verdict for stage in Stage if (key := (name, stage)) in judged]
+            hits = dict.fromkeys(hit.symbol for verdict in verdicts for hit in verdict.hits if not hit.shadow)
+            setup, end = verdicts[0].action, verdicts[-1].action
+            through_s = self._met[name][1] if setup is Action.CHALLENGE else 0.0
+            yield Outcome(one.kind, one.campaign, one.person, setup, end, through_s, tuple(hits))
 
 
 def _times(one: Attempt, asked_s: float, talk_s: float, *, rings: bool) -> tuple[float, float]:
     """How long something of ours held the call, and how long it lasted in all (s)."""
     if not rings:
         return asked_s + one.stays_s, asked_s + one.stays_s
+    if not one.answered and one.message:
+        return asked_s + one.stays_s, asked_s + MAILBOX_S + one.stays_s
     return asked_s + talk_s, asked_s + one.rings_s + talk_s
 
 
-def _end(name: str, actions: Actions, *, passed: bool) -> Action:
-    """Where a call ends; of the challenge's own verdict, the result decides until it is known."""
-    setup = actions.get((name, Stage.SETUP), Action.ALLOW)
-    if setup is not Action.CHALLENGE:
-        return setup
-    return actions.get((name, Stage.CHALLENGE), Action.ALLOW if passed else Action.VOICEMAIL)
-
-
-def _call(name: str, one: Attempt, stage: Stage, at: datetime, *, passed: bool = False) -> Call:
+def _call(name: str, one: Attempt, stage: Stage, *, passed: bool = False) -> Call:
     return Call(
-        id=name, channel=f"{one.trunk}-{int(name.partition('.')[0]):08x}", stage=stage, at=at,
+        id=name, channel=f"{one.trunk}-{int(name.partition('.')[0]):08x}", stage=stage, at=one.at,
         number=one.number, name=one.name, did=one.did, presentation=one.presentation, asserted=one.asserted,
         diversion=one.diversion, attestation=one.attestation, verified=one.verified, agent=one.agent,
         challenge=("passed" if passed else "failed") if stage is Stage.CHALLENGE else "",
     )  # fmt: skip
-
-
-class _Told:
-    """Past calls that are known already, as a source of a replay."""
-
-    def __init__(self, calls: Iterator[PastCall | PastDial]) -> None:
-        self._calls, self.skipped = calls, Counter[str]()
-
-    def calls(self, since: datetime | None) -> Iterator[PastCall | PastDial]:
-        del since
-        return self._calls
-
-    def total(self, since: datetime | None) -> int:
-        del since
-        return 0
-
-
-class _Known(NamedTuple):
-    """The facts of a call, and what they were made of."""
-
-    call: Call
-    observed: Mapping[str, FactValue]
-    facts: Mapping[str, FactValue]
-
-
-@dataclass(slots=True)
-class _Bench:
-    """The judge of a replay that keeps every verdict, and says in `known` what it decided.
-
-    What is the same as in an earlier run is not made again: `facts` of any policy, `judged` of this one.
-    """
-
-    policy: Policy
-    place: Place
-    known: dict[Question, Action]
-    facts: dict[Question, _Known]
-    judged: dict[Question, tuple[Mapping[str, FactValue], Verdict]]
-    verdicts: dict[Question, Verdict] = field(default_factory=dict)
-
-    def submit(self, batch: Sequence[Heard]) -> None:
-        for past, caller, observed in batch:
-            key = past.call.id, past.call.stage
-            before = self.facts.get(key)
-            if before is None or before.observed != observed or before.call != past.call:
-                facts = known_of(past, caller, observed, self.place)
-                before = self.facts[key] = _Known(past.call, observed, facts)
-            judged = self.judged.get(key)
-            if judged is None or judged[0] is not before.facts:
-                judged = self.judged[key] = before.facts, self.policy.judge(before.facts)
-            self.verdicts[key] = judged[1]
-            self.known[key] = judged[1].action
-
-    def result(self) -> tuple[list[Changed], Tally]:
-        return [], Tally()

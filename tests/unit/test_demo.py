@@ -85,6 +85,22 @@ def test_scene__that_breaks_off__is_wrong_however_well_its_calls_went() -> None:
     assert board.problems(scene) == ["the scene broke off: KeyError: 'x'"]
 
 
+async def test_scene__that_lacks_the_extra_audio__says_so_and_is_counted_as_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scenes, "INSTALLED", False)
+    scene = Scene(NO_STAGE, 7, scenes.same_recording)
+    console = Console(file=io.StringIO(), width=board.WIDTH)
+    await scene.perform(board.Board(console, [scene]))
+    shown = cast("io.StringIO", console.file).getvalue()
+    assert " –  7 " in shown
+    assert "skipped: recordings are not compared without the extra audio: pip install" in shown
+    assert report.is_good([scene])
+    assert report.summary([scene], 1.0).endswith("; scenes skipped: 1")
+    report.write(tmp_path / "x.json", [scene], 1.0, tmp_path)
+    assert "audio" in json.loads((tmp_path / "x.json").read_text())["scenes"][0]["skipped"]
+
+
 def test_scene__without_calls__shows_nothing_and_is_not_good() -> None:
     scene = Scene(NO_STAGE, 7, story)
     scene.done = True

@@ -46,21 +46,21 @@ def rules_of(config: Config) -> list[tuple[str, str]]:
     files = [
         (name, rules)
         for name, tree in config.trees.items()
-        if name.startswith("rules/") and isinstance(rules := tree.items["rules"], Tree)
+        if name.startswith("rules/") and isinstance(rules := tree["rules"], Tree)
     ]
     return [
         (name, symbol)
         for name, rules in files
-        for symbol, place in rules.keys.items()
+        for symbol, place in rules.key_places.items()
         if symbol in config.policy.rules and place.file.startswith(layer)
     ]
 
 
 def written(config: Config) -> dict[str, Place]:
     """The examples by their names, each with the place where it was written last."""
-    examples = config.trees["examples.yaml"].items["examples"]
+    examples = config.trees["examples.yaml"]["examples"]
     assert isinstance(examples, Tree)
-    return examples.keys
+    return examples.key_places
 
 
 # ---------------------------------------------------------------- the variants

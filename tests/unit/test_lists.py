@@ -231,7 +231,7 @@ async def test_add__alone__the_same_pattern_leaves_the_other_list(
 
 async def test_all__most_are_removed_meanwhile__none_of_the_others_is_missed(lists: Lists) -> None:
     numbers = [f"+86138{number:08d}" for number in range(30_000)]
-    await lists.load(numbers, "block")
+    await lists.load(numbers)
     given: set[str] = set()
     async for entry in lists.all():
         given.add(entry.pattern)
@@ -263,12 +263,10 @@ async def test_import__text_and_csv__takes_good_rows_and_names_bad_ones(lists: L
         "x" * 5000 + "\n",
         "17712345673",
     ]
-    seen: list[int] = []
-    report = await lists.load(lines, like=Row("", source="feed", by="job"), progress=seen.append)
+    report = await lists.load(lines, like=Row("", source="feed", by="job"))
     assert report.added == 7
     assert [line for line, _ in report.refused] == [5, 6, 11]
     assert "longer than" in report.refused[2][1]
-    assert seen == [12]
     entries = {entry.pattern: entry async for entry in lists.all()}
     assert entries["+86177*"].reason == "collectors; mostly"
     assert entries["+8617712345679"].reason == 'says "hello", hangs up'
@@ -304,11 +302,11 @@ async def test_import__csv_with_header__reads_its_columns(lists: Lists) -> None:
     assert entries["+8617712345679"].expires_at == 1_896_062_400
 
 
-async def test_import__for_one_list__refuses_rows_of_the_other(lists: Lists) -> None:
-    report = await lists.load(
-        ["list,number", "allow,17712345678", "block,17712345679", ",17712345670"], "block"
-    )
-    assert (report.added, [line for line, _ in report.refused]) == (2, [2])
+async def test_import__rows_that_name_no_list__go_on_the_one_that_stands_for_all(lists: Lists) -> None:
+    lines = ["list,number", "allow,17712345678", "block,17712345679", ",17712345670"]
+    await lists.load(lines, like=Row("", "allow"))
+    kinds = {entry.pattern[-1]: entry.kind async for entry in lists.all()}
+    assert kinds == {"8": "allow", "9": "block", "0": "allow"}
 
 
 async def test_import__many_bad_rows__are_counted_but_not_all_kept(lists: Lists) -> None:

@@ -132,7 +132,7 @@ async def test_mirror__more_entries_than_it_takes__is_told_and_no_friend_is_bloc
     async with mirrored(database, store_url) as (one, lists):
         await lists.add(Row("+86177*"))
         await lists.load(_numbers(9))
-        await lists.load([f"+8617700000{number:03}" for number in range(9)], "allow")
+        await lists.load([f"+8617700000{number:03}" for number in range(9)], like=Row("", "allow"))
         with capture_logs() as logs:
             await taken(one, database)
         assert {said.partition("=")[2] for said in database.entries} == {"b"}

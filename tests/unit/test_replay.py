@@ -22,7 +22,7 @@ from screener.cli import main
 from screener.facts import Place, facts_of
 from screener.ledger import Ledger, Row
 from screener.number import parse
-from screener.replay import Aside, Bench, CdrFile, House, LedgerFile, PastCall, PastDial
+from screener.replay import Bench, CdrFile, LedgerFile, PastCall, PastDial, aside
 from screener.state import CALLER_TTL_S, TRUST_TTL_S
 from screener.state.learning import LEARN
 from tests import cdr
@@ -256,7 +256,7 @@ def test_cdr__a_bad_row_between_good_ones__is_reported_with_its_line_and_skipped
         + cdr.line(cdr.record(MONDAY, unique="2"))
     )
     said: list[tuple[int, str]] = []
-    found = CdrFile(Path("Master.csv"), House(ZONE))
+    found = CdrFile(Path("Master.csv"), ZONE)
     found.read(io.BytesIO(text.encode()), lambda number, text: said.append((number, text)))
     assert found.total(None) == 2
     assert [number for number, _ in said] == [2]
@@ -312,7 +312,7 @@ def test_replay__a_hostile_caller__prints_nothing_that_a_terminal_obeys(run: Com
 def test_cdr__any_clid__gives_its_name_at_once(tmp_path: Path, clid: str, name: str) -> None:
     row = cdr.record(MONDAY)
     row[4] = clid
-    source = CdrFile(tmp_path / "Master.csv", House(ZONE))
+    source = CdrFile(tmp_path / "Master.csv", ZONE)
     source.read(io.BytesIO(cdr.line(row).encode()), lambda *_: None)
     (past,) = source.calls(None)
     assert isinstance(past, PastCall)
@@ -483,16 +483,14 @@ def test_aside__the_same_batch__gives_what_the_bench_gives() -> None:
     batch = [
         (call, parse(call.call.number, "CN"), {"caller.dids_1h": n % 12}) for n, call in enumerate(calls)
     ]
-    bench = Bench(loaded.policy, None, PLACE)
-    bench.submit(batch)
-    with Aside(loaded.document, None, PLACE) as aside:
-        aside.submit(batch)
-        assert aside.result() == bench.result()
-    assert bench.result()[1].changed > 20
+    judged = Bench(loaded.policy, None, PLACE).judge(batch)
+    with aside(loaded.document, None, PLACE) as judge:
+        assert judge(batch)() == judged
+    assert judged[1].changed > 20
 
 
 def _file(rows: list[list[str]], **house: Any) -> CdrFile:
-    found = CdrFile(Path("Master.csv"), House(ZONE, **house))
+    found = CdrFile(Path("Master.csv"), ZONE, **house)
     found.read(io.BytesIO("".join(map(cdr.line, rows)).encode()), lambda *_: None)
     return found
 

@@ -6,14 +6,13 @@ import random
 
 import pytest
 
-from screener.call import Stage
-from screener.simulation import ATTACKERS, ORDINARY, Attempt, Press, Reaction, history
+from screener.simulation import ATTACKERS, ORDINARY, Press, Reaction, history
 from screener.verdict import Action
 from tests.sim import tables
 from tests.sim.__main__ import PAGE
 from tests.sim.challenge import Challenge
-from tests.sim.figures import Caught, Share, differences, soon
-from tests.sim.running import site
+from tests.sim.figures import Caught, Share, differences, moved, soon
+from tests.sim.running import Trial, policy, site
 from tests.sim.world import Outcome, World
 
 ASKS = Challenge(press_s=3, digit_s=1, again_s=4, thanks_s=2, wait_s=6, digits=1)
@@ -73,25 +72,47 @@ def test_differences__of_two_policies__name_the_class_with_the_largest_change_fi
     before = [outcome("a"), outcome("a", Action.VOICEMAIL), outcome("b", Action.VOICEMAIL, kind="courier")]
     after = [outcome("a"), outcome("a"), outcome("b", Action.VOICEMAIL, kind="courier")]
     assert [text for _, text in differences(before, after)] == [
-        "sweep caught by the 5th call 100.0 → 0.0", "sweep stopped 50.0 → 0.0",
-    ]  # fmt: skip
+        "sweep caught by the 5th call 100.0 → 0.0",
+        "sweep stopped 50.0 → 0.0",
+        "sweep to the voicemail at once 50.0 → 0.0",
+    ]
+    assert (moved(before, after), moved(after, after)) == (1, 0)
 
 
-def test_world__whatever_is_guessed_first__comes_to_rest_where_it_must(store_url: str) -> None:
+@pytest.mark.parametrize(
+    ("symbol", "symbols", "said"),
+    [
+        ("TRUNK_STORM", ["TRUNK_STORM"], "score 0, shown to people, and no rule builds on it"),
+        ("PREMIUM_CALLER", [], "no caller here is of its kind"),
+        ("BURST", ["BURST", "MANY_TODAY", "TRUSTED"], "`MANY_TODAY` counts in 100 % of them too"),
+        ("BURST", ["BURST"], "it counts alone, and alone it is too little"),
+        ("TRUSTED", ["TRUSTED"], "something else speaks against the caller in 0 %"),
+    ],
+)
+def test_why_idle__a_rule_without_which_nothing_changes__says_what_covers_it(
+    symbol: str, symbols: list[str], said: str
+) -> None:
+    calls = [outcome("a"), outcome("b")._replace(symbols=tuple(symbols))]
+    assert tables.why_idle(symbol, policy("CN", Trial()).rules, calls) == said
+
+
+def test_world__from_another_policys_run__is_lived_as_from_nothing(store_url: str) -> None:
     here = site("CN", "")
     calls = history(
         "3", "CN", here.settings.zone, ("courier", "collector China", "elderly caller"), campaigns=2
     )
-    lived, found = World(calls, here, store_url).live(here.policy)
-    every = [(f"{n}.1", stage) for n, one in enumerate(calls) if isinstance(one, Attempt) for stage in Stage]
-    wrong = dict.fromkeys(every, Action.VOICEMAIL)
-    assert World(calls, here, store_url).live(here.policy, wrong)[0] == lived
-    assert {one.setup for one in lived} >= {Action.ALLOW, Action.CHALLENGE}
-    assert all(one.end is not Action.CHALLENGE for one in lived)
-    assert found
+    world = World(calls, here, store_url)
+    lived = world.live(here.policy)
+    assert world.live(here.policy, lived) == lived
+    other = world.live(policy("CN", Trial(without="MANY_TODAY")))
+    assert world.live(here.policy, other) == lived != other
+    assert {one.setup for one in lived.outcomes} >= {Action.ALLOW, Action.CHALLENGE}
+    assert all(one.end is not Action.CHALLENGE for one in lived.outcomes)
 
 
 def test_detection_page__has_its_table__of_every_class() -> None:
-    made = PAGE.read_text("utf-8").partition(tables.MARKS[0])[2].partition(tables.MARKS[1])[0]
+    made = PAGE.read_text("utf-8")
+    begin, end = tables.marks("houses")
+    made = made.partition(begin)[2].partition(end)[0]
     assert made.startswith("`scripts/evaluate --seed")
     assert all(f"\n| {kind} |" in made for kind in (*ATTACKERS, *ORDINARY))

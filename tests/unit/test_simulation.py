@@ -11,7 +11,18 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from screener import number
-from screener.simulation import ATTACKERS, KINDS, ORDINARY, PLANS, Attempt, Dialling, as_it_rings, history
+from screener.simulation import (
+    ATTACKERS,
+    KINDS,
+    ORDINARY,
+    PLANS,
+    Attempt,
+    Awaiting,
+    Complaint,
+    Dialling,
+    as_it_rings,
+    history,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +71,8 @@ def test_history__attackers__seldom_are_people_and_ordinary_callers_can_be_machi
     people = Counter[str]()
     for seed in range(3):
         people.update(one.kind for one in of(seed, "CN", *KINDS) if one.person)
-    assert {kind for kind in ATTACKERS if people[kind]} == {"predictive dialler", "collector China"}
+    agents = {"predictive dialler", "collector China", "service-line sales"}
+    assert {kind for kind in ATTACKERS if people[kind]} == agents
     machines = {kind for kind in ORDINARY if not people[kind]}
     assert machines == {"school broadcast", "pharmacy reminder", "one-time password"}
 
@@ -94,9 +106,10 @@ def test_simulate__as_csv__is_replayed_call_by_call(command: Command, tmp_path: 
 
 def test_simulate__as_json__says_all_of_each_call(command: Command) -> None:
     lines = command("simulate", "--format", "json", "--only", "wangiri").out.splitlines()
-    first = of(1, "CN", "wangiri")[0]
-    assert json.loads(lines[0])["number"] == first.number
-    assert json.loads(lines[0])["reaction"]["kind"] == "mute"
+    first, told = of(1, "CN", "wangiri")[0], list(map(json.loads, lines))
+    call = next(one for one in told if "did" in one)
+    assert (call["number"], call["reaction"]["kind"]) == (first.number, "mute")
+    assert any("feed" in one for one in told)
 
 
 def test_simulate__unknown_class_or_country__is_refused_with_those_there_are(
@@ -106,3 +119,30 @@ def test_simulate__unknown_class_or_country__is_refused_with_those_there_are(
     (tmp_path / "screener.yaml").write_text("region: DE\n")
     refused = command("simulate", "--config", tmp_path)
     assert (refused.code, "only for CN, US" in refused.err) == (2, True)
+
+
+def test_history__what_people_do_after__is_of_every_kind() -> None:
+    events = [one for seed in range(1, 4) for one in history(seed, "CN", ZONE)]
+    calls = [one for one in events if isinstance(one, Attempt)]
+    assert {(one.listed, one.kind in ATTACKERS) for one in calls} == {
+        ("", True), ("block", True), ("", False), ("allow", False),
+    }  # fmt: skip
+    assert {one.message for one in calls if one.kind in ATTACKERS} == {"", "deleted"}
+    assert {one.message for one in calls if one.kind in ORDINARY} == {"", "kept", "deleted"}
+    assert {one.judged for one in calls} == {"", "harmless", "robocall"}
+    assert all(one.plays for one in calls if one.judged)
+    assert any(isinstance(one, Awaiting) for one in events)
+
+
+def test_history__complaints__know_about_as_many_later_calls_as_measured_blocklists() -> None:
+    known = Counter[bool]()
+    for seed in range(6):
+        listed: set[str] = set()
+        for one in history(
+            seed, "CN", ZONE, ("mass dialler", "block rotation", "predictive dialler", "sweep")
+        ):
+            if isinstance(one, Complaint):
+                listed.add(one.number)
+            elif isinstance(one, Attempt):
+                known[one.number in listed] += 1
+    assert 0.4 < known[True] / known.total() < 0.7
