@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from tests.users import reachable
+
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(
     os.environ.get("SCREENER_CACHE")
@@ -161,11 +163,13 @@ def find_binary() -> Binary:
 class Asterisk:
     """`async with Asterisk(directory) as pbx:` – up and answering inside, stopped outside."""
 
-    def __init__(self, directory: Path, *, tls: bool = False, extra: str = "", globals_: str = "") -> None:
+    def __init__(self, directory: Path, *, tls: bool = False, extra: str = "", globals_: str = "",
+                 user: int | None = None, umask: int = -1) -> None:  # fmt: skip
         self.directory = directory
         self.binary = find_binary()
         self.sip, self.ami, self.phone, self.ami_tls, self.rtp = free_ports(5)
         self.tls, self.extra, self.globals_ = tls, extra, globals_
+        self.user, self.umask = user, umask
         self.process: subprocess.Popen[bytes] | None = None
         self.secret = "a secret of the tests"  # noqa: S105
         self.spool = directory / "spool" / "screener"
@@ -221,13 +225,18 @@ class Asterisk:
         log = (self.directory / "log/console").open("ab")
         self.process = subprocess.Popen(
             [*self.binary.command, "-C", str(self.directory / "etc/asterisk.conf"), "-f", "-n"],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, umask=self.umask,
+            user=self.user, group=self.user, extra_groups=None if self.user is None else [],
         )  # fmt: skip
         log.close()
 
     async def start(self, within: float = 20) -> None:
         """Start and wait until calls can be placed."""
         self.write()
+        if self.user is not None:
+            reachable(self.directory)
+            for path in (self.directory, *self.directory.rglob("*")):
+                os.chown(path, self.user, self.user, follow_symlinks=False)
         self.spawn()
         await self.ready(within)
 
