@@ -195,12 +195,13 @@ def described(record: CallRecord | None) -> tuple[str, str]:
     verdict = record.verdict if record else {}
     if not record or not verdict:
         return "not screened", "the screener was away when this call came"
-    hits = sorted(verdict.get("hits", []), key=lambda hit: (-abs(hit["score"]), hit["symbol"]))
-    counted = [hit for hit in hits if not hit["shadow"]]
-    name = printable(f"{verdict['score']:g} {' '.join(hit['symbol'] for hit in counted)}", NAME_CHARS)
-    parts = [
-        f"score {verdict['score']:g}: " + " ".join(f"{hit['symbol']}({hit['score']:+g})" for hit in counted)
-    ]
+    forced = verdict.get("forced_by")
+    hits = [hit for hit in verdict.get("hits", []) if not hit["shadow"]]
+    hits.sort(key=lambda hit: (hit["symbol"] != forced, -abs(hit["score"]), hit["symbol"]))
+    score = f"{verdict['score']:g}"
+    name = printable(" ".join([score, *(hit["symbol"] for hit in hits)]), NAME_CHARS)
+    symbols = " ".join(f"{hit['symbol']}({hit['score']:+g})" for hit in hits)
+    parts = [f"score {score}{f', decided by {forced}' * bool(forced)}: {symbols}"]
     if record.call.get("name"):
         parts.append(f"calls himself {printable(record.call['name'], NAME_CHARS)}")
     if text := record.transcript.get("text"):

@@ -84,7 +84,7 @@ async def test_recording__with_a_mailbox_for_its_number__lights_the_lamp_and_is_
         assert f"<{number}>" in text
         assert "BLOCKLISTED" in next(line for line in text.splitlines() if line.startswith("callerid="))
         assert f"from {number} named " in mail.read_text()
-        assert "score" in mail.read_text()
+        assert "score 0, decided by BLOCKLISTED: BLOCKLISTED(+0)" in mail.read_text()
         # Of this no call is made: no telephone has rung, no call record was written.
         assert house.silent
         assert "Local/" not in (house.pbx.directory / "log/cdr-csv/Master.csv").read_text()
