@@ -28,6 +28,7 @@ past calls through a policy, `simulation/` imagines callers and knows nothing of
 read it, what room is left. `delivering.py` brings them into Asterisk's own mailboxes, `notifying.py` tells
 people.
 
+`talking.py` is how a caller talks while we speak to him, before his telephone or ours rings.
 `listening.py` compares what callers said with what was heard before: `audio/` is its arithmetic.
 `headers.py` decodes the events of the dialplan, `text.py` makes strangers' text safe to show, `sip.py`
 takes their addresses apart, `dialplan.py` checks

@@ -125,7 +125,6 @@ class _Parts:
 async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncExitStack) -> _Parts:
     """Build the parts; `stack` closes them, the store last."""
     settings = config.settings
-    secret = config.ami_secret().get_secret_value()
     stack.enter_context(written := Ledger.open(ledger_path(settings)))
     housekeeping: dict[str, Callable[[], Coroutine[None, None, None]]] = {}
     url = settings.redis.url
@@ -139,6 +138,7 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
     stack.push_async_callback(feeds.store.close)
     lists = Lists(url, settings.region, settings.own_numbers)
     stack.push_async_callback(lists.close)
+    secret = config.ami_secret().get_secret_value()
     account = Account(settings.ami.host, settings.ami.port, settings.ami.username, secret)
     ami = Ami(account, _tls(settings.ami.tls), settings.ami.tls.server_name)
     listener = None
@@ -156,10 +156,15 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
         transcriber = Transcriber(settings.transcription, config.wording, written, settings.place, clock=now)
         housekeeping["transcripts"] = transcriber.run
     notifier = notifying.started(settings.notify)
-    spool = Spool(settings.recordings_dir, notifier.alarm if notifier else None)
     deliverer = Deliverer(settings.voicemail.deliver_to, ami, written, notifier, clock=now)
     filing = Filing(
-        spool, written, settings.place, now, listener=listener, transcriber=transcriber, deliverer=deliverer
+        Spool(settings.recordings_dir, notifier.alarm if notifier else None),
+        written,
+        settings.place,
+        now,
+        listener=listener,
+        transcriber=transcriber,
+        deliverer=deliverer,
     )
     screener = Screener(
         ami=ami,
@@ -183,6 +188,7 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
 
     def ready() -> None:
         connected.set()
+        screener.talks.clear()
         steering.connected()
 
     def receive(event: Mapping[str, object]) -> None:
@@ -193,7 +199,7 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
     housekeeping |= {
         "status and reload": steering.run,
         "recordings": lambda: _after_each_gap(ami, filing, deliverer, connected),
-        "the directory of recordings": spool.watch,
+        "the directory of recordings": filing.spool.watch,
         "messages for mailboxes": deliverer.run,
         "feeds": feeds.run,
         "the mirror in Asterisk": mirror.run,

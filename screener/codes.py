@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import structlog
@@ -128,8 +129,9 @@ class Codes:
         """Who called last, or when the code names a number he who has it, of those who count."""
         if self._from_outside(code):
             return None
-        for end, call in ledger.ends(self._ledger, code.at - BACK):
-            if _counts(end.body, code.phone) and (said := call or end.body):
+        counts = partial(_counts, code.phone)
+        for end, call in ledger.ends(self._ledger, code.at - BACK, counts):
+            if said := call or end.body:
                 region = self._place.region_of(
                     str(said.get("trunk") or endpoint(str(said.get("channel", ""))))
                 )
@@ -139,7 +141,7 @@ class Codes:
         return None
 
 
-def _counts(end: Mapping[str, object], phone: str) -> bool:
+def _counts(phone: str, end: Mapping[str, object]) -> bool:
     """Whether a call may be meant: this telephone answered it, or none did."""
     if peer := end.get("peer"):
         return endpoint(str(peer)) == phone

@@ -10,7 +10,7 @@ from screener.headers import CONTRACT_VERSION
 from screener.verdict import Action
 
 INSTALLED = Path("/etc/asterisk/screener")
-CONTEXTS = ("screener", "screener-ask", "screener-mirror", "screener-learn", "screener-end")
+CONTEXTS = ("screener", "screener-ask", "screener-talk", "screener-mirror", "screener-learn", "screener-end")
 _SECTIONS = re.compile(r"^\[([\w-]+)\]", re.MULTILINE)
 _VERSION = re.compile(r"UserEvent\(\w+,Version: (\w+)")
 _CONTEXT = re.compile(r"^\[screener-action-([a-z_]+)\]", re.MULTILINE)

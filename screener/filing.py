@@ -59,6 +59,8 @@ class Filing:
         if ending.unrecorded == "full":
             self.spool.refused_one()
         if not ending.recording:
+            if self.listener:
+                self.listener.leave(ending.id)
             return
         found = await self._settled(Path(ending.recording), SETTLE_S)
         said = self._file(ending.id, found, ending.notice_at)

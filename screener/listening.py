@@ -89,6 +89,10 @@ class Listener:
         if len(self._followed) < LIVE_BOUND:
             self._followed[call_id] = _Followed(caller, asyncio.get_running_loop().time() + LIVE_S)
 
+    def leave(self, call_id: str) -> None:
+        """Follow a call no longer: it is over and nothing was recorded."""
+        self._followed.pop(call_id, None)
+
     def hear(self, call_id: str, stem: Path, caller: CallerNumber) -> None:
         """Compare a recording that was filed when its turn comes; `stem` is its path without leg and ending.
 
@@ -126,15 +130,14 @@ class Listener:
         await self._learn_prints()
         found = await self._search(sound, tuple(self._prints))
         before = (await self._campaigns.find([found]))[0] if found else None
-        campaign = await self._campaigns.hear(
-            found, sound.kept().to_bytes(), caller.key, caller.block or "", self._clock().timestamp()
-        )
+        campaign = await self._campaigns.hear(found, sound.kept().to_bytes(), caller.key, caller.block or "")
         told = {
             "campaign": campaign.id,
             "from_new_number": bool(before and campaign.callers > before.callers),
         }
         told |= {name: value for name, value in asdict(campaign).items() if name != "id"}
-        self._learn_at = 0.0
+        if campaign.known:
+            self._learn_at = 0.0
         if campaign.calls > 1:
             log.info("the same recording was heard before", **told)
         return told
@@ -167,10 +170,17 @@ class Listener:
         return list(prints)[found[0]] if found else None
 
     def _analysed(self, stem: Path, seconds: float) -> tuple[TalkPattern, Print]:
-        pcm = recordings.caller_sound(self._spool, stem, at_most_s=seconds)
-        samples = np.frombuffer(pcm, "<i2").astype(np.int16)
+        samples, both = (
+            np.frombuffer(recordings.sound(self._spool, stem, leg, at_most_s=seconds), "<i2").astype(np.int16)
+            for leg in recordings.LEGS
+        )
         marks = speech.voiced(samples)
-        return speech.pattern(marks), fingerprint.fingerprint(samples, marks)
+        sound = fingerprint.fingerprint(samples, marks)
+        if sound.comparable:
+            length = min(len(samples), len(both))
+            ours = both[:length].astype(np.int32) - samples[:length]
+            sound = sound.without_echo(np.clip(ours, -32768, 32767).astype(np.int16))
+        return speech.pattern(marks), sound
 
     async def _watch(self) -> None:
         """Compare what grows, again and again, until it is recognised or over."""

@@ -49,7 +49,7 @@ _WIDE_TO_ASCII = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | {
     **dict.fromkeys((*range(0x2010, 0x2016), 0x2212), "-"),
 }
 _SEPARATORS = str.maketrans("", "", " -./()")
-_NUMBER = re.compile(r"\+?[0-9]+")
+_NUMBER = re.compile(r"\+?[0-9]{1,32}")  # what the store takes for a key
 _EXTENSION = re.compile(r"[1-9][0-9]{1,5}")
 _INTERNATIONAL_PREFIXES = ("00", "011")
 _NO_REGION = "ZZ"
@@ -243,7 +243,7 @@ def _by_numbering_plan(digits: str, region: str) -> CallerNumber:
 
 def _with_service_of_china(number: CallerNumber, digits: str, region: str) -> CallerNumber:
     """Recognise a Chinese short code behind an area code, or before a tail of its owner's."""
-    if (number.region or region) != _CHINA:
+    if (number.region or region) != _CHINA or not (number.e164 or "+86").startswith("+86"):
         return number
     dialled = number.national or (digits if region == _CHINA and digits.startswith("0") else "")
     behind_area = _AREA_AND_CODE.fullmatch(dialled.removeprefix("0"))

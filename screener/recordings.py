@@ -110,13 +110,13 @@ async def settle(root: Path, stem: Path, *, deadline_s: float) -> list[Recording
     return [recording for recording in found if recording]
 
 
-def caller_sound(root: Path, stem: Path, *, at_most_s: float) -> bytes:
-    """The caller's leg from its beginning, as 16-bit samples at 8 kHz, also while it is still being written.
+def sound(root: Path, stem: Path, leg: str, *, at_most_s: float) -> bytes:
+    """A leg from its beginning, as 16-bit samples at 8 kHz, also while it is still being written.
 
     Empty where there is none yet. Raises ScreenerError when `stem` is not a place below `root`, when the
     file cannot be read, or is not such a sound.
     """
-    path = _paths(root, stem)["caller"]
+    path = _paths(root, stem)[leg]
     file = opened(path)
     if file is None:
         return b""
@@ -129,10 +129,10 @@ def caller_sound(root: Path, stem: Path, *, at_most_s: float) -> bytes:
             if header is None:
                 return b""
             file.seek(header.data_at)
-            sound = file.read(min(header.data_bytes or sys.maxsize, int(at_most_s * BYTES_PER_S)))
+            read = file.read(min(header.data_bytes or sys.maxsize, int(at_most_s * BYTES_PER_S)))
         except OSError as error:
             raise _unreadable(path, error) from error
-    return sound[: len(sound) // 2 * 2]
+    return read[: len(read) // 2 * 2]
 
 
 def caller_bytes(root: Path, stem: Path) -> int:

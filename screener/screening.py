@@ -14,22 +14,14 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from screener import number, telemetry
-from screener.call import (
-    ASK_EVENT,
-    DIALLED_EVENT,
-    END_EVENT,
-    Call,
-    Dialled,
-    Ending,
-    Stage,
-    endpoint,
-)
+from screener.call import ASK_EVENT, DIALLED_EVENT, END_EVENT, Call, Dialled, Ending, Stage, endpoint
 from screener.counters import Counters
 from screener.errors import ScreenerError
 from screener.facts import facts_of
 from screener.headers import WrongContract
 from screener.ledger import Row
 from screener.state import is_emergency, manner_of, trust
+from screener.talking import STARTS, STOPS, TALK_EVENT, Talks
 from screener.verdict import Action, Verdict
 
 if TYPE_CHECKING:
@@ -72,7 +64,7 @@ class Screener:
         self.ami, self.state, self.policy = ami, state, policy
         self.ledger, self.place, self.filing, self.clock = ledger, place, filing, clock
         self.learning, self.mailboxes, self.long_call_s = learning, mailboxes, long_call_s
-        self.counters = Counters()
+        self.counters, self.talks = Counters(), Talks()
         self._asked: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -88,6 +80,8 @@ class Screener:
                 ending = Ending.from_event(event, at)
                 if self._is_new(ending.id, END_EVENT):
                     self._spawn(ending.id, self.conclude(ending))
+            elif name == TALK_EVENT or event.get("Event") in {STARTS, STOPS}:
+                self.talks.receive(event, at.timestamp())
             elif name == DIALLED_EVENT:
                 dialled = Dialled.from_event(event, at)
                 if self._is_new(dialled.id, DIALLED_EVENT):
@@ -112,10 +106,16 @@ class Screener:
         try:
             caller = number.parse(call.number, self.place.region_of(call.trunk), call.presentation)
             observed = await self.state.observe(
-                caller.key, call.did, call.id, trunk=call.trunk, count=call.stage is Stage.SETUP
+                caller.key,
+                call.did,
+                call.id,
+                trunk=call.trunk,
+                agent=call.agent,
+                count=call.stage is Stage.SETUP,
             )
             clock.lap("state_ms")
-            facts = facts_of(call, caller, observed.facts, self.place)
+            talk = self.talks.known(call.id, call.at.timestamp()) if call.stage is Stage.CHALLENGE else {}
+            facts = facts_of(call, caller, {**observed.facts, **talk}, self.place)
             policy = self.policy
             verdict = policy.judge(facts)
             clock.lap("judge_ms")
@@ -141,10 +141,15 @@ class Screener:
             reached=reached,
         )
         await self._learn_challenge(call, caller.key, call.trunk)
+        counted = {hit.symbol for hit in verdict.hits if not hit.shadow}
+        if caller.key and (lesson := trust.of_talk(call.challenge, counted)):
+            await self.learning.learn(caller.key, f"talk-{call.id}", lesson)
 
     async def conclude(self, ending: Ending) -> None:
         """File how a call ended, and its recordings once Asterisk has closed them."""
         self.ledger.append(Row(ending.id, "end", ending.at, _plain(ending)))
+        if talk := self.talks.over(ending.id, ending.at.timestamp()):
+            self.ledger.append(Row(ending.id, "talk", ending.at, talk))
         log.debug("call ended", disposition=ending.disposition, talk_s=ending.talk_s)
         if ending.challenge == "broken":
             log.error("a challenged caller rang: Asterisk does not find the prompt sounds of the screener")
@@ -155,7 +160,9 @@ class Screener:
         """Learn what the call says of its caller; a call that brings no number teaches nothing."""
         trunk = endpoint(ending.channel)
         caller = number.parse(ending.number, self.place.region_of(trunk)).key
-        how = manner_of(ending.disposition, ending.lasted_s, ending.held_s, by_caller=ending.by_caller)
+        how = manner_of(
+            ending.disposition, ending.lasted_s, ending.held_s, by_caller=ending.by_caller, peer=ending.peer
+        )
         await self.learning.over(caller, ending.did, ending.id, how)
         await self._learn_challenge(ending, caller, trunk)
         lesson = trust.of_call(

@@ -43,6 +43,9 @@ MAX_BIT_ERRORS_OF_A_SECOND: Final = 0.40
 KEPT_WORDS: Final = 640
 """Of a campaign so many words are kept, 20 seconds, from its first word of speech on."""
 
+_ECHO_WORDS = 20
+"""0.6 s: no line takes longer to echo."""
+_QUIET = 64
 _BITS = 32
 _SECOND = 32
 _TRANSFORM = 4096
@@ -79,6 +82,19 @@ class Print:
         return bool(np.count_nonzero(self.speech) >= MATCH_WORDS) and not any(
             _errors_at(self, self, cycle) < MAX_BIT_ERRORS for cycle in _CYCLE_WORDS
         )
+
+    def without_echo(self, ours: Samples) -> Print:
+        """Less the echo of `ours`, what we said at the same time, where the line gives it back.
+
+        Else all callers with an echo would speak the same recording: our own greeting.
+        """
+        sounding = np.abs(ours[: len(ours) // FRAME * FRAME].reshape(-1, FRAME)).max(axis=1, initial=0)
+        said = fingerprint(ours, sounding > _QUIET)
+        if all(_errors_at(self, said, delay) >= MAX_BIT_ERRORS for delay in range(_ECHO_WORDS)):
+            return self
+        speech = self.speech.copy()
+        speech[: int(np.flatnonzero(said.speech)[-1]) + _ECHO_WORDS + WINDOW // STEP] = False
+        return Print(self.words, speech)
 
     def kept(self) -> Print:
         """The part that is stored: 20 seconds from the first word of speech."""

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from screener import app
-from screener.cli.common import Site, load, show, show_table
-from screener.state import Campaigns, serving
+from screener import listening
+from screener.cli.common import Site, T, load, minute, on_store, show, show_table
+from screener.state import Campaigns
+from screener.state.campaigns import MAX_NAME
+from screener.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 cli = typer.Typer(help="Recordings that were heard from several numbers, and what they are.")
 
-T = TypeVar("T")
 Id = Annotated[int, typer.Argument(help="The campaign's number, as the list shows it.", min=1)]
 Every = Annotated[bool, typer.Option("--all", help="Also what only one number has spoken so far.")]
 
@@ -37,14 +36,16 @@ def show_all(context: typer.Context, every: Every = False, site: Site = None) ->
                 one.calls,
                 one.callers,
                 one.blocks,
-                _minute(one.first),
-                _minute(one.last),
+                minute(one.first),
+                minute(one.last),
                 one.verdict,
                 one.name,
             )
             for one in sorted(found, key=lambda one: -one.last)
         ),
     )
+    if not listening.INSTALLED:
+        show(f"nothing is compared: the extra audio is not installed ({listening.INSTALL})")
 
 
 @cli.command()
@@ -54,6 +55,8 @@ def name(
     site: Site = None,
 ) -> None:
     """Name a campaign; from then on it is never forgotten."""
+    if not (text := printable(text, MAX_NAME)):
+        raise typer.BadParameter("a name has letters", param_hint="text")
     _with_campaigns(site, lambda campaigns: campaigns.name(campaign, text))
     show(f"campaign {campaign} is called {text}")
 
@@ -80,24 +83,4 @@ def forget(campaign: Id, site: Site = None) -> None:
 
 
 def _with_campaigns(site: Path | None, work: Callable[[Campaigns], Awaitable[T]]) -> T:
-    """Do the work on the campaigns of the store that the configuration names, starting it if need be."""
-    settings = load(site).settings
-
-    async def on(url: str) -> T:
-        campaigns = Campaigns(url)
-        try:
-            return await work(campaigns)
-        finally:
-            await campaigns.close()
-
-    async def somewhere() -> T:
-        if settings.redis.url:
-            return await on(settings.redis.url)
-        async with serving(app.store_directory(settings)) as url:
-            return await on(url)
-
-    return asyncio.run(somewhere())
-
-
-def _minute(unix_time: int) -> str:
-    return f"{datetime.fromtimestamp(unix_time, UTC):%Y-%m-%d %H:%M}Z"
+    return on_store(load(site).settings, Campaigns, work)

@@ -51,7 +51,7 @@ def show_one(caller: Caller, site: Site = None, as_json: AsJson = False) -> None
 
 @cli.command()
 def forget(caller: Caller, site: Site = None) -> None:
-    """Forget what our own calls taught about a number. Exit code 1: there was nothing."""
+    """Forget what calls taught about a number, the recording it is known for too. Exit code 1: nothing."""
     loaded = load(site)
     key = _key(caller, loaded)
 

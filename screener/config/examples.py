@@ -84,7 +84,7 @@ else:
         **{
             fact.name: (_TYPES[fact.type], Field(default=None, description=fact.meaning))
             for fact in CATALOGUE
-            if fact.source == "state"
+            if fact.source in {"state", "talk"}
         },
     )
 

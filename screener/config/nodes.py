@@ -179,11 +179,7 @@ class _Builder:
         return said
 
     def _node(self, event: yaml.Event, depth: int) -> Node:
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            self._refuse(event, "anchors and aliases (& and *) are not supported; write the value out")
-        if getattr(event, "tag", None):
-            self._refuse(event, "tags (!) are not supported; put the text in quotes")
-        place = self._at(event.start_mark)
+        place = self._begun(event)
         if isinstance(event, yaml.ScalarEvent):
             return Scalar(event.value, place, *self._lines_of(event, place))
         if depth == MAX_DEPTH:
@@ -195,18 +191,24 @@ class _Builder:
             return sequence
         tree = Tree(place)
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
-            key = self._node(event, depth + 1)
-            if not isinstance(key, Scalar):
+            place = self._begun(event)
+            if not isinstance(event, yaml.ScalarEvent):
                 self._refuse(event, "a key must be a plain word")
-            self._add(tree, key, self._node(next(self._events), depth + 1))
+            node = self._node(next(self._events), depth + 1)
+            if first := tree.key_places.get(event.value):
+                where = f"the first one is at {first.line}:{first.column}"
+                self._problems.append(f"{place}: {event.value}: written twice; {where}")
+            else:
+                tree[event.value], tree.key_places[event.value] = node, place
         return tree
 
-    def _add(self, tree: Tree, key: Scalar, node: Node) -> None:
-        if first := tree.key_places.get(key):
-            where = f"the first one is at {first.line}:{first.column}"
-            self._problems.append(f"{key.place}: {key}: written twice; {where}")
-        else:
-            tree[str(key)], tree.key_places[str(key)] = node, key.place
+    def _begun(self, event: yaml.Event) -> Place:
+        """Where a key or value begins; what makes YAML more than mappings, lists and text is refused."""
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            self._refuse(event, "anchors and aliases (& and *) are not supported; write the value out")
+        if getattr(event, "tag", None):
+            self._refuse(event, "tags (!) are not supported; put the text in quotes")
+        return self._at(event.start_mark)
 
     def _lines_of(self, event: yaml.ScalarEvent, place: Place) -> tuple[int, int]:
         """Column and line of the text's first character, if the text stands in the file as it is."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FactValue = str | int | float | bool
 FactType = Literal["string", "int", "double", "bool"]
-Source = Literal["call", "number", "clock", "state", "challenge"]
+Source = Literal["call", "number", "clock", "state", "challenge", "talk"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,8 @@ class Fact:
     """One row of the catalogue; `source` says what must work for the fact to be known.
 
     `call`: what the dialplan sent; `number`: the numbering plans; `clock`: the moment of the question
-    in the site's time zone; `state`: Redis; `challenge`: the caller has been challenged in this call.
+    in the site's time zone; `state`: Redis; `challenge`: the caller has been challenged in this call;
+    `talk`: Asterisk tells when he talks (TALK_DETECT), which it does on the screening leg alone.
     """
 
     name: str
@@ -85,6 +86,10 @@ CATALOGUE: Final[tuple[Fact, ...]] = (
     Fact("stir.attestation", "string", "", "call", "STIR/SHAKEN A, B or C; absent does not mean failed"),
     Fact("stir.verified", "string", "", "call", "passed or failed; absent when nothing was verified"),
     Fact("challenge.result", "string", "", "challenge", "passed or failed"),
+    Fact("talk.over_share", "double", "share", "talk", "of our prompts so far: how much he talked over"),
+    Fact("talk.through_s", "double", "s", "talk", "talked on when we began to speak again; 0: he paused"),
+    Fact("talk.monologue_s", "double", "s", "talk", "his longest speech without a pause of 1.2 s"),
+    Fact("talk.silent_s", "double", "s", "talk", "from our latest prompt's end to his first word or now"),
     Fact("list.allow", "bool", "", "state", "an allow entry decides for this caller"),
     Fact("list.block", "bool", "", "state", "a block entry decides for this caller"),
     Fact("list.entry", "string", "", "state", "the deciding entry: a number, a prefix or a block"),
@@ -119,7 +124,20 @@ CATALOGUE: Final[tuple[Fact, ...]] = (
     Fact("caller.short_rings", "int", "calls", "state", "given up in under 15 s of ringing, in 24 hours"),
     Fact("caller.short_ring_dids", "int", "numbers", "state", "distinct numbers of ours that rang so"),
     Fact("caller.answered_n", "int", "calls", "state", "that we, or our machine, answered within 7 days"),
+    Fact(
+        "caller.cut_short_n", "int", "calls", "state", "that one of us took and ended within 25 s, in 7 days"
+    ),
     Fact("caller.abandon_ratio", "double", "share", "state", "of them those left in under 10 s; 0 if none"),
+    Fact(
+        "agent.strangers_7d",
+        "int",
+        "blocks",
+        "state",
+        "blocks of unknown callers with this User-Agent, on the trunk in 7 days; absent if it is everybody's",
+    ),
+    Fact(
+        "agent.stranger_share", "double", "share", "state", "of its calls those of unknown callers; as above"
+    ),
     Fact(
         "trunk.rate_ratio",
         "double",
@@ -230,6 +248,7 @@ _FIRST_CALL: Final[Mapping[str, FactValue]] = {
     "caller.short_rings": 0,
     "caller.short_ring_dids": 0,
     "caller.answered_n": 0,
+    "caller.cut_short_n": 0,
     "caller.abandon_ratio": 0.0,
     "trunk.rate_ratio": 1.0,
 }

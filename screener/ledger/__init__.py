@@ -15,6 +15,9 @@ dialled
 recording
     `path`, `leg`, `bytes`, `seconds`, `active_s`, `sha256`, `complete`,
     `closed_at`, `notice_played_at`.
+talk
+    how the caller of a call that ended on the screening leg talked: `leg` (challenge or voicemail), the
+    facts `talk.*`. Of a challenge that was decided they stand in its row.
 campaign
     how the caller's leg sounded (extra `audio`): `speech_s`, `onset_s`, `monologue_s`; with six seconds
     of speech also `campaign` (its id), `from_new_number`, `calls`, `callers`, `blocks`, `first`, `last`,

@@ -15,7 +15,7 @@ from screener.ledger.store import Row, check, decode, micros
 from screener.text import escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -127,14 +127,19 @@ def filed(path: Path) -> dict[str, int]:
         return {PurePath(one.get("path", "")).name: one.get("bytes", -1) for one in found}
 
 
-def ends(path: Path, since: datetime) -> Iterator[tuple[Row, dict[str, Any]]]:
+def ends(
+    path: Path, since: datetime, counts: Callable[[Mapping[str, Any]], bool]
+) -> Iterator[tuple[Row, dict[str, Any]]]:
     """How calls ended, the latest first, each with its `call` section as filed, empty if it was not judged.
 
-    For programs: unfit to print. LedgerError as `calls`.
+    Only those whose end `counts`: of the others the questions, which are long, are not read. For programs:
+    unfit to print. LedgerError as `calls`.
     """
     with _reading(path) as db:
         for row in db.execute(ENDS, (micros(since),)):
             end = decode(*row)
+            if not counts(end.body):
+                continue
             asked = db.execute(ROWS_OF_CALL, (end.pbx, end.call_id))
             bodies = (decode(*one).body for one in asked if one[2] == "setup")
             yield end, next((body.get("call", {}) for body in bodies), {})

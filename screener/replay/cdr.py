@@ -146,7 +146,8 @@ class CdrFile:
                 yield PastDial(one.did, at + timedelta(seconds=one.talk_s), answered, one.talk_s)
                 continue
             call = Call(one.id, one.channel, Stage.SETUP, at, number=one.number, name=one.name, did=one.did)
-            # Who hung up is not told: a call that was short is taken to be the caller's doing.
+            # Who hung up is not told: a call that was short is taken to be the caller's doing,
+            # so nobody was cut short.
             disposition = "answered" if answered else ""
             manner = manner_of(disposition, one.lasted_s, one.held_s, by_caller=True)
             yield PastCall(call, answered, one.talk_s, UNKNOWN, over_s=one.lasted_s, manner=manner)

@@ -149,7 +149,7 @@ class Bench:
         if call.stage is Stage.CHALLENGE and self._last[0] == call.id and self._last[1] != Action.CHALLENGE:
             tally.not_asked += 1
             return ()
-        facts = known_of(past, caller, observed, self._place)
+        facts = _known_of(past, caller, observed, self._place)
         verdict = self._new.judge(facts)
         self._verify(past, verdict, facts)
         new, old = Side.of(verdict), self._old(past, verdict, facts)
@@ -189,7 +189,7 @@ class Bench:
                 self._tally.differing.append(past.call.id)
 
 
-def known_of(
+def _known_of(
     past: PastCall, caller: CallerNumber, observed: Mapping[str, FactValue], place: Place
 ) -> dict[str, FactValue]:
     """The facts of a past call: computed from the call, else as recorded, else as rebuilt."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from screener.call import Call
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
 class PastCall:
     """One question of a past call, and what became of the call.
 
-    `answered`: a person of ours took it, and talked for `talk_s`; `challenge`: "passed", "failed" or empty.
+    `answered`: a person of ours took it, and talked for `talk_s`; `challenge`: "passed", "failed" or empty,
+    and `symbols` the rules that counted when it was judged.
     `unknown` names facts that this source cannot tell, although they could be computed from the empty fields
     of `call`. `facts` and `verdict` are those of the ledger, None where it was not asked; `blind`: the store
     did not answer then. `over_s` is how long after its beginning the call was over, and `manner` how it
@@ -34,6 +34,7 @@ class PastCall:
     verdict: Mapping[str, Any] | None = None
     blind: bool = False
     challenge: str = ""
+    symbols: frozenset[str] = frozenset()
     over_s: float = 0.0
     manner: Manner | None = None
 
@@ -49,17 +50,3 @@ class PastDial:
     at: datetime
     answered: bool
     talk_s: int
-
-
-class Source(Protocol):
-    """Where past calls come from."""
-
-    @property
-    def skipped(self) -> Counter[str]:
-        """Calls and rows that are not replayed, by the reason."""
-
-    def calls(self, since: datetime | None) -> Iterator[PastCall | PastDial]:
-        """Calls in the order of time; of `PastCall` those that follow each other by one id are one call."""
-
-    def total(self, since: datetime | None) -> int:
-        """About how many `calls` will give."""

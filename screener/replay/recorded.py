@@ -59,9 +59,16 @@ class LedgerFile:
         if end:
             lasted_s, held_s = (_seconds(end.get(name)) for name in ("lasted_s", "held_s"))
             by_caller = end.get("by_caller") is True
-            more["manner"] = manner_of(str(end.get("disposition")), lasted_s, held_s, by_caller=by_caller)
+            more["manner"] = manner_of(
+                str(end.get("disposition")),
+                lasted_s,
+                held_s,
+                by_caller=by_caller,
+                peer=str(end.get("peer") or ""),
+            )
             more["over_s"] = lasted_s or float(became[1])
         asked = [row for row in rows if row.kind in set(Stage)]
+        more["symbols"] = frozenset().union(*(_counted(row) for row in asked if row.kind == Stage.CHALLENGE))
         for row in asked:
             texts, facts, verdict = (row.body.get(name) for name in ("call", "facts", "verdict"))
             if not (isinstance(texts, dict) and isinstance(facts, dict) and isinstance(verdict, dict)):
@@ -73,6 +80,16 @@ class LedgerFile:
             yield PastCall(_call(rows[0], Stage.SETUP, end), *became, unknown=UNKNOWN, **more)
         elif not asked:
             self.skipped["calls without a question"] += 1
+
+
+def _counted(row: ledger.Row) -> frozenset[str]:
+    verdict = row.body.get("verdict")
+    hits = verdict.get("hits") if isinstance(verdict, dict) else None
+    return frozenset(
+        str(hit.get("symbol"))
+        for hit in (hits if isinstance(hits, list) else [])
+        if isinstance(hit, dict) and not hit.get("shadow")
+    )
 
 
 def _seconds(value: object) -> float | None:

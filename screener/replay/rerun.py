@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from screener.facts import Place
     from screener.number import CallerNumber
     from screener.policy import PolicyDocument
+    from screener.replay.cdr import CdrFile
     from screener.replay.comparing import Heard, Judge, Judged
-    from screener.replay.past import PastCall, Source
+    from screener.replay.past import PastCall
+    from screener.replay.recorded import LedgerFile
     from screener.state import Rehearsal
 
 WARM_UP: Final = timedelta(seconds=CALLER_TTL_S)
@@ -46,7 +48,7 @@ _bench: list[Bench] = []
 
 
 def rerun(  # noqa: PLR0913 - what a replay is made of
-    source: Source,
+    source: CdrFile | LedgerFile,
     state: Rehearsal,
     judge: Judge,
     region_of: Callable[[str], str],
@@ -83,7 +85,7 @@ class _Asked:
 
     def __init__(
         self,
-        source: Source,
+        source: CdrFile | LedgerFile,
         state: Rehearsal,
         region_of: Callable[[str], str],
         since: datetime | None,
@@ -109,7 +111,7 @@ class _Asked:
                 at = call.at.timestamp()
                 sent += self._learned_by(at)
                 asks = call.stage is Stage.SETUP
-                sent.append(Question(caller.key, call.did, call.id, at, asks, call.trunk))
+                sent.append(Question(caller.key, call.did, call.id, at, asks, call.trunk, call.agent))
                 batch.append((past, caller))
                 if asks and past.manner:
                     over_at = at + past.over_s
@@ -131,7 +133,7 @@ class _Asked:
         lesson = trust.of_call(
             answered=past.answered, talk_s=past.talk_s, passed=passed, long_call_s=self._long_call_s
         )
-        for one in (trust.of_challenge(past.challenge), lesson):
+        for one in (trust.of_challenge(past.challenge), trust.of_talk(past.challenge, past.symbols), lesson):
             if one:
                 self._keep(Taught(caller.key, one, past.call.at.timestamp() + past.talk_s))
 

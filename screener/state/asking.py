@@ -32,7 +32,7 @@ LISTS_CHANGES_KEY = KEYS + "lists:changes"
 FEED_KEY = KEYS + "feed:"
 CAMPAIGNS_KEY = KEYS + "campaigns"
 SPOKE_KEY = KEYS + "spoke:"
-"""Before a number or a block: the id of the campaign that it spoke last."""
+"""Before a number, or a block and a star: the campaign that it spoke; one that counts against it stays."""
 TRUST_KEY = KEYS + "trust:"
 CALLER_KEY = KEYS + "caller:"
 CALL_KEY = KEYS + "call:"
@@ -43,6 +43,8 @@ LEAST_IN_BLOCK = 9
 CHALLENGES_KEY = KEYS + "challenges:"
 GUESSES_KEY = KEYS + "guesses:"
 """Of callers without a number, by trunk."""
+AGENTS_KEY = KEYS + "agents:"
+"""By trunk: the software that calls came from."""
 SCRIPT = Path(__file__).with_name("observe.lua").read_text(encoding="utf-8")
 _SAFE = re.compile(r"[A-Za-z0-9+_.-]{1,64}")
 _CALLER = re.compile(r"\+?[0-9]{1,32}")
@@ -52,7 +54,11 @@ def key_part(text: str) -> str:
     """The text if it is short and harmless, else a digest of it: nobody writes our keys for us."""
     if _SAFE.fullmatch(text):
         return text
-    return "h-" + hashlib.blake2s(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+    return "h-" + _digest(text)
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2s(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
 HERE = key_part(platform.node() or "here")
@@ -93,6 +99,7 @@ def question(  # noqa: PLR0913 - all that the script asks for
     call_id: str,
     *,
     trunk: str = "",
+    agent: str = "",
     count: bool,
     at: float | None,
     feeds: Sequence[Terms] | None,
@@ -101,13 +108,13 @@ def question(  # noqa: PLR0913 - all that the script asks for
     this, block, by = key_part(call_id), block_of(caller), key_part(trunk)
     keys = [LISTS_KEY, CALLER_KEY + caller, f"{KEYS}dids:{caller}", CALL_KEY + this, TRUST_KEY + caller]
     keys += [LIVE_KEY + caller, f"{KEYS}block:{block}", SHORT_KEY + caller, f"{KEYS}trunk:{by}"]
-    keys += [CHALLENGES_KEY + caller, GUESSES_KEY + by, EXPECTING_KEY]
+    keys += [CHALLENGES_KEY + caller, GUESSES_KEY + by, EXPECTING_KEY, AGENTS_KEY + by]
     keys += [FEED_KEY + feed.name for feed in feeds or ()]
-    keys += [CAMPAIGNS_KEY, SPOKE_KEY + caller, SPOKE_KEY + block]
+    keys += [CAMPAIGNS_KEY, SPOKE_KEY + caller, f"{SPOKE_KEY}{block}*"]
     arguments = [key_part(did), "1" if count else "", "" if at is None else repr(at)]
     arguments.append(" ".join(matching_fields(caller)) if caller and feeds is not None else "")
     arguments.append(" ".join(fields_of(caller)) if feeds else "")
-    return keys, [*arguments, this, caller[len(block) :], caller]
+    return keys, [*arguments, this, caller[len(block) :], caller, _digest(agent) if agent else ""]
 
 
 def answer(reply: dict[str, Any], feeds: Sequence[Terms], now: float) -> dict[str, Fact]:

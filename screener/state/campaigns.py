@@ -73,15 +73,21 @@ class Campaigns:
         """Close the connections."""
         await self._client.aclose()
 
-    async def hear(self, known: int | None, stored: bytes, caller: str, block: str, now: float) -> Campaign:
+    async def hear(
+        self, known: int | None, stored: bytes, caller: str, block: str, *, at: float | None = None
+    ) -> Campaign:
         """Count a call that spoke a recording and return its campaign, a new one unless it is `known`.
 
-        `caller` and `block` are `CallerNumber.key` and `.block`, empty for a withheld number.
+        `caller` and `block` are `CallerNumber.key` and `.block`, empty for a withheld number; `at` (Unix
+        time) replaces the server's clock.
         """
-        keys = [CAMPAIGNS_KEY, _PRINTS, _FORGET_AT, _CALLERS, _LAST_ID, SPOKE_KEY + caller, SPOKE_KEY + block]
+        spoke = (SPOKE_KEY + caller, f"{SPOKE_KEY}{block}*")
+        keys = [CAMPAIGNS_KEY, _PRINTS, _FORGET_AT, _CALLERS, _LAST_ID, *spoke]
         limits = (KEEP_S, KEEP_SINGLE_S, MAX_CAMPAIGNS, MAX_CALLERS)
         with needed():
-            told = await self._hear(keys, [known or "", stored, caller, block, int(now), *limits])
+            told = await self._hear(
+                keys, [known or "", stored, caller, block, "" if at is None else at, *limits]
+            )
         return (await self.find([int(told)]))[0]
 
     async def prints(self, known: Collection[int]) -> tuple[dict[int, bytes], set[int]]:

@@ -65,16 +65,17 @@ class State:
         call_id: str,
         *,
         trunk: str = "",
+        agent: str = "",
         count: bool = True,
         at: float | None = None,
     ) -> Observed:
         """Count this call and say what is known of its caller: lists, feeds, trust, and how he dials.
 
         `caller` is `CallerNumber.key`: E.164, or the bare digits of a short code; None or empty if
-        there is none, which has no counters: then only what is known of `trunk` and house is asked. A
-        call id is counted once within an hour, so a repeated event changes nothing; with `count=False`
-        nothing is written, and the facts are what counting would give. `at` (Unix time) replaces the
-        server's clock, for simulations.
+        there is none, which has no counters: then only what is known of `trunk` and house is asked. `agent`
+        is the software that he says he calls by. A call id is counted once within an hour, so a repeated
+        event changes nothing; with `count=False` nothing is written, and the facts are what counting would
+        give. `at` (Unix time) replaces the server's clock, for simulations.
 
         Never raises. A store that is down, hung or slow gives no facts, within the deadline; during
         the pause after a failure at once. A store that refuses writes still gives the list entries.
@@ -84,11 +85,9 @@ class State:
             return known
         # In turns, each with its own deadline: the queue of a flood of calls is not the store's fault, and
         # must not make it look dead, or who calls behind three hundred others passes the block list.
-        feeds = self.feeds
-        asked = question(key, did, call_id, trunk=trunk, count=count, at=at, feeds=feeds)
         async with self._turns:
             feeds = self.feeds if key else ()
-            asked = question(key, did, call_id, trunk=trunk, count=count, at=at, feeds=feeds)
+            asked = question(key, did, call_id, trunk=trunk, agent=agent, count=count, at=at, feeds=feeds)
             observed = await self._in_turn(asked, feeds, at)
         # Of a caller without a number no list and no counter knows anything, with or without a store.
         return observed if key else Observed({**UNLISTED, **observed.facts}, observed.missing)

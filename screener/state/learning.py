@@ -26,6 +26,7 @@ from screener.state.asking import (
     KEYS,
     LIVE_KEY,
     SHORT_KEY,
+    SPOKE_KEY,
     TRUST_KEY,
     is_key,
     key_part,
@@ -80,7 +81,8 @@ class Learning:
         """Learn a lesson about a caller (`CallerNumber.key`), once for each event. Never raises.
 
         No lesson, or nobody to learn it about: nothing happens, but that challenges failed by callers without
-        a number are counted for their trunk. Where the store does not answer the lesson is lost.
+        a number, or with one of no numbering plan, are counted for their trunk. Where the store does not
+        answer the lesson is lost.
         """
         if lesson is None or not (is_key(caller) or (not caller and lesson.challenge == FAILED)):
             return
@@ -88,6 +90,10 @@ class Learning:
         with self._lossy():
             await self._script(keys, arguments)
             _log.debug("learned", caller=caller, from_event=event)
+        if lesson.challenge == FAILED and caller and not caller.startswith("+"):
+            await self.learn(
+                "", f"{event}-of-trunk", lesson, trunk
+            )  # or each guess would be another caller's
 
     async def over(self, caller: str, did: str, call_id: str, how: Manner) -> None:
         """Count how a call ended, once; it is up no more. Never raises; nobody's call counts nowhere."""
@@ -96,14 +102,22 @@ class Learning:
                 await self._over(*ending(caller, did, call_id, how))
 
     async def expect_code(self, for_s: int) -> None:
-        """Remember that somebody here awaits a call with a code, from now on. Raises StateUnavailable."""
+        """Remember that somebody here awaits a call with a code, from now on. Raises StateUnavailable.
+
+        What was to last longer, after a call to an emergency number, is not cut short.
+        """
         with _needed():
-            await self._client.set(EXPECTING_KEY, "1", ex=for_s)
+            if await self._client.ttl(EXPECTING_KEY) < for_s:
+                await self._client.set(EXPECTING_KEY, "1", ex=for_s)
 
     async def forget(self, caller: str) -> bool:
-        """Forget all of a caller; whether there was anything. Raises StateUnavailable."""
+        """Forget all of a caller, and which campaign he spoke; whether there was anything.
+
+        Raises StateUnavailable.
+        """
         with _needed():
-            return bool(await self._client.unlink(TRUST_KEY + caller, CHALLENGES_KEY + caller))
+            keys = (TRUST_KEY + caller, CHALLENGES_KEY + caller, SPOKE_KEY + caller)
+            return bool(await self._client.unlink(*keys))
 
     async def remember(self, message: Message) -> None:
         """Keep a message in mind until its fate is known; beyond a bound it is lost. Never raises."""

@@ -4,14 +4,14 @@
 --      5 what he taught us (`learn.lua`)   6 his calls that are up   7 new callers of his block
 --      8 the DIDs he let ring for a moment (all sorted sets)   9 the trunk's record
 --      10 his challenges (`learn.lua`)   11 those of callers without a number on this trunk
---      12 there while a code is expected   13… the feeds (hashes)
+--      12 there while a code is expected   13 the trunk's user agents   14… the feeds (all hashes)
 --      the last three: the campaigns (hash), what this caller spoke, what his block spoke
 -- ARGV 1 the DID   2 '1' to count the call, '' to look only   3 Unix time instead of the server's, or ''
 --      4 the fields of the lists that could match, the winner first, with spaces between (many small
 --        arguments cost the client more than the whole script)
 --      5 the fields of the feeds that could match, the longest first
 --      6 this call among those that are up   7 the caller within his block
---      8 the caller; '' for one without a number: nothing is counted
+--      8 the caller; '' for one without a number: nothing is counted   9 the digest of his user agent, or ''
 --
 -- Answers with a map of facts in their own types (RESP3). A call is counted once, however often it
 -- is asked about; looking only gives what counting would give. Where the server refuses to write
@@ -33,10 +33,11 @@ local DAY_S, WEEK_S = 86400, 604800
 local GAPS = 5
 -- First seen, calls in all; per window: bucket, calls in it, calls in the one before (40 bytes so far).
 -- By `over.lua`: the day, in it and in the day before unanswered calls and short rings; the week, in it
--- and in the one before calls that something of ours answered, and those that he left at once (24 bytes).
+-- and in the one before calls that something of ours answered, those that he left at once, and those that
+-- one of us left soon (28 bytes).
 -- When he called last, and the gaps between his last calls (28 bytes).
-local RECORD = '<I4I4' .. string.rep('I4I2I2', #WINDOWS) .. 'I4I2I2I2I2I4I2I2I2I2d' .. string.rep('f', GAPS)
-local RECORD_BYTES, ENDS, LAST = 92, 15, 25
+local RECORD = '<I4I4' .. string.rep('I4I2I2', #WINDOWS) .. 'I4I2I2I2I2I4I2I2I2I2I2I2d' .. string.rep('f', GAPS)
+local RECORD_BYTES, ENDS, LAST = 96, 15, 27
 -- Who calls a third time is remembered for longer. Where memory is short the server drops first what
 -- would expire first: what a flood of strangers left goes before those who call now and then.
 local RECORD_TTL_S = 691200
@@ -50,7 +51,12 @@ local SET_MAX = 128
 local COUNT_MAX = 65535
 local NO_CADENCE = 9
 local NEW_CALLS = 2
-local FEEDS_FROM = 13
+local FEEDS_FROM = 14
+-- Of a user agent on a trunk: the week; in it and in the one before its calls, and those of strangers; in
+-- both how many of 64 places its strangers' blocks fell into, and these places. Field '' is the trunk: all
+-- calls, and those of the agent that has most. 30 bytes each.
+local AGENT, AGENT_BYTES, AGENTS_MAX, AGENTS_TTL_S = '<I4I4I4I4I4BBI4I4', 30, 64, 1209600
+local PLACES, REWRITTEN = 64, 0.8
 -- Of a trunk: the hour, calls in it and in the one before, the first hour; then for each hour of the week
 -- (UTC) the mean of its calls, in which the latest week counts a quarter. 688 bytes.
 local TRUNK, TRUNK_BYTES, TRUNK_TTL_S, HOURS, LATEST = '<I4I4I4I4', 16, 4838400, 168, 0.25
@@ -173,6 +179,7 @@ local function ask_ends(record)
   at = ENDS + 5
   local answered, left = pair(WEEK_S, 1), pair(WEEK_S, 3)
   facts['caller.answered_n'] = answered
+  facts['caller.cut_short_n'] = pair(WEEK_S, 5)
   facts['caller.abandon_ratio'] = { double = answered > 0 and math.min(1, left / answered) or 0 }
 end
 
@@ -363,6 +370,62 @@ local function ask_trunk(known)
   end
 end
 
+local function agent_of(field)
+  local stored = redis.pcall('HGET', KEYS[13], field)
+  local week = math.floor(now / WEEK_S)
+  if type(stored) ~= 'string' or #stored ~= AGENT_BYTES then return { week, 0, 0, 0, 0, 0, 0, 0, 0 }, false end
+  local record = { struct.unpack(AGENT, stored) }
+  if record[1] == week then return record, true end
+  local function last(value) return record[1] == week - 1 and value or 0 end
+  return { week, 0, last(record[2]), 0, last(record[4]), 0, last(record[6]), 0, 0 }, true
+end
+
+-- Room for one more agent. Who was met once gives way; of a flood of names, none drives out the others.
+local function make_room()
+  if redis.call('HLEN', KEYS[13]) <= AGENTS_MAX then return true end
+  local victim, least = nil, 2
+  for field in pairs(redis.call('HGETALL', KEYS[13]).map) do
+    local record = agent_of(field)
+    local calls = record[2] + record[3]
+    if field ~= '' and (calls < least or (victim and calls == least and field < victim)) then
+      victim, least = field, calls
+    end
+  end
+  if victim then write('HDEL', KEYS[13], victim) end
+  return victim ~= nil
+end
+
+-- How many unrelated strangers came with this software. Where one name stands for nearly all calls, the
+-- carrier writes it and it says nothing.
+local function ask_agent(record, known)
+  if ARGV[9] == '' then return end
+  local all, held_all = agent_of('')
+  local one, held = agent_of(ARGV[9])
+  local part = inside(WEEK_S)
+  local function lately(of, at) return of[at] + of[at + 1] * part end
+  if not known then
+    all[2], one[2] = all[2] + 1, one[2] + 1
+    if now - record[1] < DAY_S and not facts['trust'] then
+      one[4] = one[4] + 1
+      local place = tonumber(string.sub(redis.sha1hex(KEYS[7]), 1, 2), 16) % PLACES
+      local at, bit_of = 8 + math.floor(place / 32), 2 ^ (place % 32)
+      if math.floor(one[at] / bit_of) % 2 == 0 then one[at], one[6] = one[at] + bit_of, one[6] + 1 end
+    end
+    all[4] = math.max(all[4], one[2])
+  end
+  if lately(one, 2) > 0 and lately(all, 4) < REWRITTEN * lately(all, 2) then
+    -- As many blocks as leave so many places empty.
+    local function blocks(taken) return -PLACES * math.log(math.max(1, PLACES - taken) / PLACES) end
+    facts['agent.strangers_7d'] = count(blocks(one[6]) + blocks(one[7]) * part)
+    facts['agent.stranger_share'] = { double = lately(one, 4) / lately(one, 2) }
+  end
+  if not counting or known then return end
+  write('HSET', KEYS[13], '', struct.pack(AGENT, unpack(all)))
+  if refused then return end
+  if held or make_room() then write('HSET', KEYS[13], ARGV[9], struct.pack(AGENT, unpack(one))) end
+  if not held_all or all[2] == 1 then write('EXPIRE', KEYS[13], AGENTS_TTL_S) end
+end
+
 ask_lists()
 ask_feeds()
 ask_campaign()
@@ -384,6 +447,7 @@ if not refused then
   ask_block(record, known)
   ask_short_rings()
   ask_trunk(known)
+  ask_agent(record, known)
 end
 if refused then
   lists_only['missing'] = refused

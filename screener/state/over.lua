@@ -3,13 +3,13 @@
 -- KEYS 1 his record   2 the call   3 his calls that are up   4 the DIDs he let ring for a moment
 -- ARGV 1 Unix time instead of the server's, or ''   2 the DID   3 this call among those that are up
 --      4 '1' if nobody of ours talked with him   5 '1' if he gave up after a short ring   6 '1' if something
---      of ours answered   7 '1' if he left at once after that
+--      of ours answered   7 '1' if he left at once after that   8 '1' if one of us left him soon
 --
 -- Answers 1, or 0 for an end that was told before. What is counted is asked by observe.lua.
 
 -- In the record of observe.lua, from byte 40 on: day, unanswered in it and in the day before, short rings
--- likewise; week, answered in it and in the one before, left at once likewise.
-local ENDS, ENDS_AT, ENDS_BYTES, RECORD_BYTES = '<I4I2I2I2I2I4I2I2I2I2', 40, 24, 92
+-- likewise; week, answered in it and in the one before, left at once and cut short likewise.
+local ENDS, ENDS_AT, ENDS_BYTES, RECORD_BYTES = '<I4I2I2I2I2I4I2I2I2I2I2I2', 40, 28, 96
 local DAY_S, WEEK_S = 86400, 604800
 local RECORD_TTL_S, CALL_TTL_S = 691200, 3600
 local SET_MAX, COUNT_MAX = 128, 65535
@@ -31,9 +31,9 @@ if redis.call('STRLEN', KEYS[1]) ~= RECORD_BYTES then
 end
 local ends = { struct.unpack(ENDS, redis.call('GETRANGE', KEYS[1], ENDS_AT, ENDS_AT + ENDS_BYTES - 1)) }
 
-local function add(at, size, first, second)
+local function add(at, size, ...)
   local bucket = math.floor(now / size)
-  for pair, more in ipairs({ first, second }) do
+  for pair, more in ipairs({ ... }) do
     local this = at + 2 * pair - 1
     if bucket ~= ends[at] then
       ends[this + 1] = bucket == ends[at] + 1 and ends[this] or 0
@@ -45,8 +45,8 @@ local function add(at, size, first, second)
 end
 
 add(1, DAY_S, ARGV[4], ARGV[5])
-add(6, WEEK_S, ARGV[6], ARGV[7])
-redis.call('SETRANGE', KEYS[1], ENDS_AT, struct.pack(ENDS, unpack(ends, 1, 10)))
+add(6, WEEK_S, ARGV[6], ARGV[7], ARGV[8])
+redis.call('SETRANGE', KEYS[1], ENDS_AT, struct.pack(ENDS, unpack(ends, 1, 12)))
 
 if ARGV[5] == '1' then
   redis.call('ZADD', KEYS[4], now, ARGV[2])

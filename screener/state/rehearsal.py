@@ -48,6 +48,7 @@ class Question(NamedTuple):
     at: float
     counts: bool
     trunk: str = ""
+    agent: str = ""
 
 
 class Over(NamedTuple):
@@ -141,7 +142,14 @@ class Rehearsal:
             yield ("EVALSHA", self._over, str(len(keys)), *keys, *arguments)
         else:
             keys, arguments = question(
-                one.caller, one.did, one.call_id, trunk=one.trunk, count=one.counts, at=one.at, feeds=None
+                one.caller,
+                one.did,
+                one.call_id,
+                trunk=one.trunk,
+                agent=one.agent,
+                count=one.counts,
+                at=one.at,
+                feeds=None,
             )
             if one.counts:
                 self._callers.keep(keys[1:2], one.at)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from screener.facts import NEVER_DAYS, NO_DEALINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from screener.facts import FactValue
 
@@ -33,6 +33,8 @@ PASSED: Final = 0.1
 PASSED_UP_TO: Final = 0.4
 """Passing the challenge alone never makes anybody known (`KNOWN_CALLER` asks for 0.45)."""
 FAILED: Final = "failed"
+PLAYS_ON: Final = "PLAYS_ON"
+"""The rule by which a failed challenge counts twice: a recording need not be asked again."""
 CHALLENGES: Final = frozenset(("passed", FAILED))
 KEPT: Final = 0.5
 DELETED: Final = 0.5
@@ -56,6 +58,11 @@ class Lesson:
 def of_challenge(result: str) -> Lesson | None:
     """What the caller made of the challenge, "passed" or "failed", as the dialplan says it; or nothing."""
     return Lesson(challenge=result) if result in CHALLENGES else None
+
+
+def of_talk(result: str, symbols: Collection[str]) -> Lesson | None:
+    """What the caller's talk adds to that, from the rules that counted; or nothing."""
+    return Lesson(challenge=FAILED) if result == FAILED and PLAYS_ON in symbols else None
 
 
 def of_call(*, answered: bool, talk_s: int, passed: bool, long_call_s: int) -> Lesson | None:

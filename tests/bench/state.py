@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from screener.state import EmbeddedServer, Entry, Learning, Lesson, Lists, Row, State
-from screener.state.asking import KEYS, LISTS_KEY
+from screener.state.asking import KEYS, LISTS_KEY, key_part
 from screener.state.connecting import open_client
 
 if TYPE_CHECKING:
@@ -137,13 +137,25 @@ async def time_per_question(url: str, calls: int) -> None:
 
 
 async def time_in_the_server(url: str, calls: int) -> None:
-    """Microseconds of the script alone, by the server's own clock."""
+    """Microseconds of the script alone, by the server's own clock, and bytes of a trunk's software."""
     client, state = open_client(url, timeout_s=10), State(url)
-    await client.config_resetstat()
-    for index in range(calls):
-        await state.observe(f"+86177{index % 5000:08d}", str(index % 20), f"server-{index}")
-    usage = await client.info("commandstats")
-    show("observe, in the server", usage["cmdstat_evalsha"]["usec_per_call"], "µs")
+    kinds = {"no User-Agent": 0, "20 User-Agents": 20, "a new User-Agent each call": calls}
+    for what, agents in kinds.items():
+        await client.config_resetstat()
+        for index in range(calls):
+            agent = f"agent {index % agents}" if agents else ""
+            await state.observe(
+                f"+86177{index % 5000:08d}",
+                str(index % 20),
+                f"server-{what}-{index}",
+                trunk=what,
+                agent=agent,
+            )
+        usage = await client.info("commandstats")
+        show(f"observe, in the server, {what}", usage["cmdstat_evalsha"]["usec_per_call"], "µs")
+        if agents:
+            [key] = await client.keys(f"{KEYS}agents:{key_part(what)}")
+            show("  software of the trunk, for 14 days", await client.memory_usage(key) or 0, "bytes")
     await state.close()
     await client.aclose()
 

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from screener.simulation import ATTACKERS
-from tests.pbx.story import WITHHELD, Story, before, ends, symbols
+from tests.pbx.story import ABROAD, WITHHELD, Story, before, ends, symbols
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ async def story() -> AsyncIterator[Story]:
 
 async def test_attackers__of_the_simulator__have_a_scenario_each() -> None:
     for kind in ATTACKERS:
-        beginning = f"test_{kind.lower().replace(' ', '_')}__"
+        beginning = f"test_{kind.lower().replace(' ', '_').replace('-', '_')}__"
         assert any(name.startswith(beginning) for name in globals()), kind
 
 
@@ -101,6 +101,14 @@ async def test_collector_china__with_the_variant_against_it__its_first_call_is_r
         assert (call.setup["action"], "COLLECTOR_PREFIX" in symbols(call)) == ("voicemail", True)
 
 
+async def test_call_bomber__every_five_minutes__is_no_longer_heard_at_the_ninth_call(story: Story) -> None:
+    number = "+8613877770001"
+    await story.past(*(before(5 * n / 1440, number, "160") for n in range(8, 0, -1)))
+    call = await story.robot(number, "160", "")
+    assert ends(call) == ["recorded"]
+    assert {"CADENCE", "MANY_TODAY"} <= symbols(call)
+
+
 async def test_wangiri__one_ring_at_two_of_our_numbers__does_not_ring_at_the_third(story: Story) -> None:
     calls = [await story.one_ring("+22245661234", did) for did in ("144", "147", "150")]
     assert [call.setup["action"] for call in calls] == ["allow", "allow", "challenge"]
@@ -146,3 +154,49 @@ async def test_evasive_robot__from_ever_new_numbers__rings_unless_strangers_are_
         )
         assert ends(presses, waits, person) == ["recorded", "recorded", "answered"]
         assert [call.setup["action"] for call in (presses, waits, person)] == ["challenge"] * 3
+
+
+async def test_withheld_robot__ten_failed_challenges_on_its_trunk__is_recorded_unasked() -> None:
+    async with Story.open() as alone:
+        guesses = [alone.robot(WITHHELD, f"10{n}", keys="*" * 60) for n in range(10)]
+        assert ends(*await asyncio.gather(*guesses)) == ["recorded"] * 10
+        call = await alone.robot(WITHHELD, "110")
+        assert (call.setup["action"], *ends(call)) == ("voicemail", "recorded")
+        assert "WITHHELD_GUESSES" in symbols(call)
+
+
+async def test_bank_impostor__with_a_bank_s_number__rings_as_who_he_is_or_is_stopped_at_the_fifth_of_ours(
+    story: Story,
+) -> None:
+    real, bank = "+862155660001", "95588"
+    asserted = f"P-Asserted-Identity: <sip:{real}@carrier>"
+    unmasked = await story.robot(real, "162", sender=b"<sip:95588@127.0.0.1>", headers=asserted)
+    assert (*ends(unmasked), "ASSERTED_DIFFERS" in symbols(unmasked)) == ("answered", True)
+    await story.past(*(before(n / 144, bank, f"16{n}") for n in (5, 3, 2, 1)))
+    fifth = await story.robot(bank, "169")
+    assert (*ends(fifth), "DID_FANOUT" in symbols(fifth)) == ("recorded", True)
+
+
+async def test_service_line_sales__with_a_number_that_is_called__rings_until_the_fourth_call_of_the_day(
+    story: Story,
+) -> None:
+    assert ends(await story.robot("4008120001", "171")) == ["answered"]
+    await story.past(*(before(n / 240, "+864008230001", "171") for n in (5, 2, 1)))
+    fourth = await story.robot("4008230001", "171")
+    assert ends(fourth) == ["recorded"]
+    assert {"CALLED_ONLY_NUMBER", "MANY_TODAY"} <= symbols(fourth)
+
+
+async def test_premium_lure__one_ring__is_not_heard(story: Story) -> None:
+    call = await story.one_ring("16867123", "174")
+    assert (call.setup["action"], *ends(call)) == ("challenge", "abandoned")
+    assert "PREMIUM_CALLER" in symbols(call)
+
+
+async def test_forged_at_home__by_a_foreign_trunk__rings_until_the_fourth_call_of_the_day() -> None:
+    async with Story.open(trunks=ABROAD) as abroad:
+        assert ends(await abroad.robot("+8613812340001", "+13105550199")) == ["answered"]
+        await abroad.past(*(before(n / 240, "+8613956780001", "+13105550199") for n in (5, 2, 1)))
+        fourth = await abroad.robot("+8613956780001", "+13105550199")
+        assert ends(fourth) == ["recorded"]
+        assert {"FOREIGN_TRUNK", "MANY_TODAY"} <= symbols(fourth)

@@ -61,3 +61,8 @@ async def test_caller__whom_we_answer_and_who_leaves_at_once__is_told_from_whom_
         ours.hangup()
         await gives_up(house, again)
         assert [one.end["by_caller"] for one in house.service.calls()] == [False, True]
+        third = await house.call(STRANGER)
+        await house.answered()
+        await house.service.record(lambda one: not one.end)
+        assert facts(house, "answered_n abandon_ratio cut_short_n") == [2, 0.5, 1]
+        await gives_up(house, third)

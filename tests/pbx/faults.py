@@ -116,11 +116,15 @@ class Ear:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, pbx: Asterisk, *, events: str = "user") -> AsyncIterator[Self]:
-        """Log in and listen; `events` is a list of classes, "on" for all of them, "off" for none."""
+    async def open(cls, pbx: Asterisk, *, events: str = "", user: str = "test") -> AsyncIterator[Self]:
+        """Log in and listen; `events` is a list of classes, "on" for all of them, "off" for none.
+
+        The `user` screener hears what the screener hears.
+        """
         reader, writer = await asyncio.open_connection("127.0.0.1", pbx.ami)
         ear = cls(reader, writer)
-        ear.send("Login", Username="test", Secret="test", Events=events)  # noqa: S106 - of a private Asterisk
+        secret, classes = (pbx.secret, "on") if user == "screener" else ("test", "user")
+        ear.send("Login", Username=user, Secret=secret, Events=events or classes)
         listening = asyncio.create_task(ear._listen())
         try:
             yield ear

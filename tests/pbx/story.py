@@ -39,6 +39,8 @@ NOBODY_IN = """exten => _2XX,1,Gosub(screener,s,1(${EXTEN}))
 """At 200 to 299 it rings for a second until we give up: a caller who did would look like wangiri."""
 ANONYMOUS = b'"Anonymous" <sip:anonymous@anonymous.invalid>'
 WITHHELD = "anonymous"
+ABROAD = {"PJSIP/trunk": {"region": "US"}}
+"""For the settings: callers come in by a trunk of another country."""
 
 _calls = itertools.count(1)
 
@@ -97,7 +99,7 @@ class Story:
             yield cls(house)
 
     async def past(self, *calls: list[Past]) -> None:
-        """Let the store count these calls."""
+        """Let the store count these calls, which are later than those of the same callers that it knows."""
         async with serving(self.house.service.state / "store") as url:
             await asyncio.to_thread(_rehearse, url, list(itertools.chain(*calls)))
 

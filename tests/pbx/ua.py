@@ -126,6 +126,13 @@ class Dialog:
                     raise AssertionError(msg)
                 await asyncio.sleep(0.02)
 
+    def rename(self, number: bytes) -> None:
+        """Assert another number in mid-call (UPDATE), as it is to stand in the URI."""
+        self._cseq += 1
+        update = self.agent.in_dialog(self, b"UPDATE", self._cseq).partition(b"\r\nContent-Length")[0]
+        asserted = b"\r\nContact: <sip:ua@127.0.0.1:%d>\r\nP-Asserted-Identity: <sip:%s@127.0.0.1>\r\n"
+        self.agent.send(update + asserted % (self.agent.port, number) + b"Content-Length: 0\r\n\r\n")
+
     def hangup(self) -> None:
         """BYE when answered, CANCEL when it still rings."""
         if self.ended.is_set():

@@ -21,7 +21,7 @@ __all__ = ["store_url", "valkey_server"]
 
 CALLER = "+8617712345678"
 NOON = 1_760_011_200.0
-MANNERS = st.builds(Manner, *[st.booleans()] * 4)
+MANNERS = st.builds(Manner, *[st.booleans()] * 5)
 DIDS = st.one_of(
     st.text(max_size=20), st.text(alphabet=string.digits + "+", max_size=40), st.integers(98, 103).map(str)
 )

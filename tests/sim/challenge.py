@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from screener.talking import pattern
 from tests.pbx.asterisk import CACHE, ROOT
 
 if TYPE_CHECKING:
@@ -44,6 +45,18 @@ class Challenge:
             if press.keys is None or press.keys[: self.digits] == named:
                 return True, at + self.thanks_s
         return False, at
+
+    def talk(self, reaction: Reaction, through_s: float, *, passed: bool) -> dict[str, float]:
+        """The facts `talk.*` at its verdict; `meet` told whether he passed and when."""
+        first, named_s = reaction.tries[0], self.press_s + (self.digits - 1) * self.digit_s
+        pressed = first is not None and first.after_s <= self.wait_s
+        took_s = first.after_s + (self.digits - 1) * first.pace_s if first and pressed else self.wait_s
+        again, now = named_s + self.digit_s + took_s, through_s - self.thanks_s * passed
+        prompts = [(0.0, named_s)]
+        if again + self.again_s < now:
+            prompts.append((again, again + self.again_s + named_s))
+        begins = now if reaction.speaks_after_s is None else reaction.speaks_after_s
+        return pattern(prompts, [(begins, min(now, begins + reaction.speaks_s))], now)
 
 
 @cache

@@ -80,7 +80,7 @@ async def _live(world: Job) -> dict[Trial, list[Outcome]]:
             lived = World(calls, here, server.url)
             shipped = None
             for trial in world.trials:
-                after = lived.live(policy(world.region, trial), shipped)
+                after = lived.live(policy(world.region, trial), shipped, trial.without)
                 found[trial], shipped = after.outcomes, shipped or after
     return found
 

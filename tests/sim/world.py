@@ -24,7 +24,7 @@ from tests.sim import challenge
 from tests.sim.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from screener.config import Config
     from screener.facts import FactValue
@@ -85,30 +85,50 @@ class World:
             for name, one in attempts
         }
 
-    def live(self, policy: Policy, like: Lived | None = None) -> Lived:
-        """What becomes of each call under a policy; what is known from `like` is not worked out again."""
-        known = {} if like is None else like.judged
-        known = {key: one._replace(verdict=policy.judge(one.facts)) for key, one in known.items()}
-        # Each call depends on those before it: where no action is another one, no fact can be.
-        if like and all(one.verdict.action is like.judged[key].verdict.action for key, one in known.items()):
+    def live(self, policy: Policy, like: Lived | None = None, without: str = "") -> Lived:
+        """What becomes of each call under a policy.
+
+        What is known from a run under one that is `like` it is not worked out again. If all that this one
+        lacks is a rule, then `without` it no verdict is another one to which it had added nothing.
+        """
+        before = like.judged if like else {}
+        known = {
+            key: one._replace(verdict=policy.judge(one.facts))
+            if not without or without in {hit.symbol for hit in one.verdict.hits}
+            else one
+            for key, one in before.items()
+        }
+        other = {key for key, one in known.items() if _follows(one.verdict) != _follows(before[key].verdict)}
+        # Each call depends on those before it: where none ends or teaches otherwise, no fact can be another.
+        if like and not other:
             return Lived(list(self._outcomes(known)), known)
         with closing(Redis.from_url(self._url)) as client:
             client.flushall()
         with Store(self._url, self._config) as store:
-            judged = self._run(policy, store, known)
+            judged = self._run(policy, store, known, other)
         return Lived(list(self._outcomes(judged)), judged)
 
-    def _run(self, policy: Policy, store: Store, known: Mapping[Key, _Judged]) -> dict[Key, _Judged]:
+    def _run(
+        self, policy: Policy, store: Store, known: Mapping[Key, _Judged], other: Collection[Key]
+    ) -> dict[Key, _Judged]:
+        """Judge each call in its turn; until the first of the `other` ones all is as it is `known`."""
         judged: dict[Key, _Judged] = {}
         done: set[str] = set()
+        as_known = bool(known)
 
         def ask(name: str, one: Attempt, stage: Stage) -> Action:
+            nonlocal as_known
             key, call = (name, stage), _call(name, one, stage, passed=self._met[name][0])
-            observed = store.observe(self._callers[name].key, call)
             before = known.get(key)
+            foreseen = before.observed if before and as_known else None
+            observed = store.observe(self._callers[name].key, call, foreseen)
             if before is None or before.observed != observed:
-                facts = facts_of(call, self._callers[name], observed, self._place)
+                passed, through_s = self._met[name]
+                asked = stage is Stage.CHALLENGE
+                talk = challenge.shipped().talk(one.reaction, through_s, passed=passed) if asked else {}
+                facts = facts_of(call, self._callers[name], {**observed, **talk}, self._place)
                 before = _Judged(observed, facts, policy.judge(facts))
+            as_known = as_known and key not in other
             judged[key] = before
             return before.verdict.action
 
@@ -120,6 +140,9 @@ class World:
                 challenged = end is Action.CHALLENGE
                 if challenged:
                     end = ask(name, one, Stage.CHALLENGE)
+                    if _follows(judged[name, Stage.CHALLENGE].verdict)[1] and self._callers[name].key:
+                        at = one.at.timestamp() + self._met[name][1]
+                        store.taught(at, self._callers[name].key, trust.of_challenge(trust.FAILED))
                 self._follow(name, one, store, end, challenged=challenged)
                 if one.errand and end is Action.ALLOW and one.answered:
                     done.add(one.errand)
@@ -150,7 +173,11 @@ class World:
         talk_s = round(one.talk_s) if answered else 0
         held_s, over_s = _times(one, asked_s, talk_s, rings=rings)
         manner = manner_of(
-            "answered" if answered else "", over_s, held_s, by_caller=one.caller_ends or not answered
+            "answered" if answered else "",
+            over_s,
+            held_s,
+            by_caller=one.caller_ends or not answered,
+            peer="one of us",
         )
         over = at + over_s
         store.over(over, key, one.did, name, manner)
@@ -181,6 +208,12 @@ class World:
             setup, end = verdicts[0].action, verdicts[-1].action
             through_s = self._met[name][1] if setup is Action.CHALLENGE else 0.0
             yield Outcome(one.kind, one.campaign, one.person, setup, end, through_s, tuple(hits))
+
+
+def _follows(verdict: Verdict) -> tuple[Action, bool]:
+    """What follows from a verdict: where the call goes, and whether its challenge counts twice."""
+    counted = {hit.symbol for hit in verdict.hits if not hit.shadow}
+    return verdict.action, trust.of_talk(trust.FAILED, counted) is not None
 
 
 def _times(one: Attempt, asked_s: float, talk_s: float, *, rings: bool) -> tuple[float, float]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from screener import listening
 from screener.errors import NoSuchCampaign
-from screener.state import Campaign, Campaigns, State, campaigns
+from screener.state import Campaign, Campaigns, Learning, State, campaigns
 from screener.state.asking import CAMPAIGNS_KEY
 from tests.valkey import connected
 
@@ -32,7 +34,7 @@ async def store(store_url: str) -> AsyncIterator[Campaigns]:
 
 
 async def heard(store: Campaigns, known: int | None, caller: str, at: float = NOON) -> Campaign:
-    return await store.hear(known, PRINT, caller, caller[:-4], at)
+    return await store.hear(known, PRINT, caller, caller[:-4], at=at)
 
 
 async def facts(url: str, caller: str) -> dict[str, Any]:
@@ -116,6 +118,13 @@ async def test_observe__block_that_spoke_it__is_known_from_the_second_number_on(
     assert (await facts(store_url, "+8617700000000"))["campaign.id"] == ""
 
 
+async def test_observe__short_number_that_spoke_it__says_nothing_of_longer_ones(
+    store: Campaigns, store_url: str
+) -> None:
+    await heard(store, None, "+4930123456")
+    assert (await facts(store_url, "+49301234567890"))["campaign.id"] == ""
+
+
 async def test_observe__campaign_that_was_forgotten__is_unknown(store: Campaigns, store_url: str) -> None:
     await heard(store, None, A)
     await store.forget(1)
@@ -155,6 +164,41 @@ async def test_hear__flood_of_messages__drives_out_no_campaign(
     async with connected(store_url) as client:
         assert await client.hlen(CAMPAIGNS_KEY) == 5 * 5
         assert await client.zcard(campaigns._CALLERS) == 6
+
+
+@pytest.mark.parametrize("distractor", ["single", "harmless"])
+async def test_observe__campaign_that_counts_against_him__is_not_shaken_off_by_another_recording(
+    store: Campaigns, store_url: str, distractor: str
+) -> None:
+    await heard(store, None, A)
+    await heard(store, 1, A_NEAR)
+    if distractor == "harmless":
+        await heard(store, None, B)
+        await store.judge(2, "harmless")
+    for caller in (A, A_NEAR):
+        await heard(store, 2 if distractor == "harmless" else None, caller)
+        assert (await facts(store_url, caller))["campaign.id"] == "1"
+    assert (await facts(store_url, "+8617712340000"))["campaign.id"] == "1"
+    await store.judge(1, "harmless")
+    newest = await heard(store, None, A)
+    assert (await facts(store_url, A))["campaign.id"] == str(newest.id)
+
+
+async def test_hear__screener_without_a_clock_of_its_own__goes_by_that_of_the_store(store: Campaigns) -> None:
+    one = await store.hear(None, PRINT, A, "")
+    assert abs(one.last - time.time()) < 60
+    assert one.first == one.last
+
+
+async def test_forget_a_number__that_spoke_a_campaign__is_not_known_for_it(
+    store: Campaigns, store_url: str
+) -> None:
+    await heard(store, None, A)
+    await heard(store, 1, B)
+    learning = Learning(store_url, 90)
+    assert await learning.forget(A)
+    await learning.close()
+    assert [(await facts(store_url, caller))["campaign.id"] for caller in (A, B)] == ["", "1"]
 
 
 @pytest.mark.parametrize("do", ["name", "judge", "forget"])
@@ -204,9 +248,20 @@ def test_commands__name_judge_and_forget__do_what_they_say(
     ]
     assert len(command("campaigns", "--all", *site).out.splitlines()) == 3
     assert command("campaigns", "name", "1", "the warranty", *site).code == 0
+    nameless = command("campaigns", "name", "1", " \t\x1b", *site)
+    assert (nameless.code, "a name has letters" in nameless.err) == (2, True)
     assert command("campaigns", "harmless", "1", *site).code == 0
     assert "harmless  the warranty" in command("campaigns", *site).out
     assert command("campaigns", "robocall", "1", *site).code == 0
     assert command("campaigns", "forget", "1", *site).out == "campaign 1 is forgotten\n"
     gone = command("campaigns", "forget", "1", *site)
     assert (gone.code, gone.err) == (1, "there is no campaign 1; `screener campaigns --all` lists them\n")
+
+
+def test_commands__without_the_extra__say_why_there_are_none(
+    command: Command, tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "screener.yaml").write_text(f'redis:\n  url: "{store_url}"\n')
+    assert "not installed" not in command("campaigns", "--config", tmp_path).out
+    monkeypatch.setattr(listening, "INSTALLED", False)
+    assert "the extra audio is not installed" in command("campaigns", "--config", tmp_path).out

@@ -239,6 +239,9 @@ async def test_expect__from_our_telephone__opens_ten_minutes_for_all_that_ends_b
         async with connected(store_url) as client:
             (key,) = await client.keys("*expecting*")
             assert 590 < await client.ttl(key) <= 600
+            await telephone.codes._learning.expect_code(3600)  # somebody dials 112
+            assert await telephone.asks("expect", which="") == "expecting"
+            assert await client.ttl(key) > 3500
         await state.close()
 
 

@@ -21,6 +21,8 @@ CALLER = "+8617712345678"
 NOON = 1_760_011_200.0
 SHORT = Manner(unanswered=True, short_ring=True)
 TALKED = Manner(taken=True)
+CUT = Manner(taken=True, cut_short=True)
+PHONE = "PJSIP/reception-00000001"
 LEFT = Manner(unanswered=True, taken=True, abandoned=True)
 
 
@@ -165,19 +167,23 @@ async def test_cadence__gaps_between_calls__vary_by_so_much_of_their_mean(
 
 
 @pytest.mark.parametrize(
-    ("disposition", "lasted_s", "held_s", "by_caller", "manner"),
+    ("disposition", "lasted_s", "held_s", "by_caller", "peer", "manner"),
     [
-        ("abandoned", 14.9, 0.0, True, SHORT),
-        ("abandoned", 15.0, 0.0, True, Manner(unanswered=True)),
-        ("unanswered", 5.0, 0.0, False, Manner(unanswered=True)),
-        ("abandoned", None, None, True, Manner(unanswered=True)),
-        ("answered", 70.0, 60.0, True, TALKED),
-        ("answered", 12.0, 9.9, True, Manner(taken=True, abandoned=True)),
-        ("answered", 12.0, 9.9, False, TALKED),
-        ("answered", 80.0, 0.0, True, Manner(taken=True, abandoned=True)),
-        ("recorded", 9.0, 8.0, True, LEFT),
-        ("recorded", 60.0, 60.0, True, Manner(unanswered=True, taken=True)),
-        ("abandoned", 4.0, 3.5, True, LEFT),
+        ("abandoned", 14.9, 0.0, True, PHONE, SHORT),
+        ("abandoned", 15.0, 0.0, True, PHONE, Manner(unanswered=True)),
+        ("unanswered", 5.0, 0.0, False, PHONE, Manner(unanswered=True)),
+        ("abandoned", None, None, True, PHONE, Manner(unanswered=True)),
+        ("answered", 70.0, 60.0, True, PHONE, TALKED),
+        ("answered", 12.0, 9.9, True, PHONE, Manner(taken=True, abandoned=True)),
+        ("answered", 12.0, 9.9, False, PHONE, CUT),
+        ("answered", 80.0, 0.0, True, PHONE, Manner(taken=True, abandoned=True)),
+        ("answered", 40.0, 24.9, False, PHONE, CUT),
+        ("answered", 40.0, 25.0, False, PHONE, TALKED),
+        ("answered", 40.0, 24.9, False, "", TALKED),  # an announcement that is over
+        ("answered", 40.0, None, False, PHONE, TALKED),
+        ("recorded", 9.0, 8.0, True, PHONE, LEFT),
+        ("recorded", 60.0, 60.0, True, PHONE, Manner(unanswered=True, taken=True)),
+        ("abandoned", 4.0, 3.5, True, PHONE, LEFT),
     ],
 )
 def test_manner__of_an_end__is_this(
@@ -185,9 +191,10 @@ def test_manner__of_an_end__is_this(
     lasted_s: float | None,
     held_s: float | None,
     by_caller: bool,  # noqa: FBT001 - one row of the table
+    peer: str,
     manner: Manner,
 ) -> None:
-    assert manner_of(disposition, lasted_s, held_s, by_caller=by_caller) == manner
+    assert manner_of(disposition, lasted_s, held_s, by_caller=by_caller, peer=peer) == manner
 
 
 async def test_ends__short_rings_and_unanswered__are_counted_for_a_day(line: Line) -> None:
@@ -208,6 +215,16 @@ async def test_ends__answers_that_he_left_at_once__are_a_share_for_a_week(line: 
     assert (facts["answered_n"], round(facts["abandon_ratio"], 3)) == (3, 0.667)
     facts = await line.call(at=NOON + 14 * 86400)
     assert (facts["answered_n"], facts["abandon_ratio"]) == (0, 0.0)
+
+
+async def test_ends__calls_that_one_of_us_cut_short__are_counted_for_a_week(line: Line) -> None:
+    for n, how in enumerate((CUT, TALKED, CUT, LEFT)):
+        await line.call(id=f"{n}", at=NOON + n)
+        await line.over(f"{n}", how, NOON + n)
+    facts = await line.call(at=NOON + 10)
+    assert (facts["cut_short_n"], facts["answered_n"], facts["abandon_ratio"]) == (2, 4, 0.25)
+    assert (facts["calls_1d"], facts["gap_cv"]) == (5, 9.0), "nothing beside it in the record has moved"
+    assert (await line.call(at=NOON + 14 * 86400))["cut_short_n"] == 0
 
 
 async def test_ends__of_a_caller_whose_record_is_gone__are_kept_all_the_same(
@@ -243,7 +260,7 @@ async def test_record__the_third_call__is_remembered_for_longer(line: Line, stor
         for days in (8, 8, 16, 16):
             await line.call()
             assert await client.ttl("{screener}:caller:" + CALLER) == days * 86400
-            assert await client.strlen("{screener}:caller:" + CALLER) == 92
+            assert await client.strlen("{screener}:caller:" + CALLER) == 96
     assert (await line.call(at=NOON + 15.9 * 86400))["first_seen_days"] == pytest.approx(15.9)
     assert (await line.call(at=NOON + 32 * 86400))["is_new"] is True
     assert (await line.call(at=NOON + 40.1 * 86400))["is_new"] is True, "known by one call, for eight days"
@@ -299,6 +316,99 @@ async def test_trunk__rate__against_its_own_hour_of_the_week(line: Line) -> None
     async with connected(line.url) as client:
         sizes = [await client.strlen(key) for key in await client.keys("*trunk*")]
     assert sizes == [16 + 4 * 168]
+
+
+# ---------------------------------------------------------------- software
+
+
+class Trunk:
+    """Calls of many on one trunk, by the software that they say they use."""
+
+    def __init__(self, line: Line) -> None:
+        self.line, self.n = line, 0
+
+    async def call(self, agent: str, caller: str = "", at: float = NOON, *, count: bool = True) -> Any:
+        """The blocks of strangers with this software and their share, None where nothing is said of it."""
+        self.n += 1
+        caller = caller or f"+861{30 + self.n % 10}{self.n:04d}0000"
+        more: dict[str, Any] = {"trunk": "PJSIP/a", "agent": agent, "count": count, "at": at}
+        observed = await self.line.state.observe(caller, "100", f"agent-{self.n}", **more)
+        assert observed.missing is None
+        facts = observed.facts
+        return (
+            (facts["agent.strangers_7d"], facts["agent.stranger_share"])
+            if "agent.strangers_7d" in facts
+            else None
+        )
+
+
+async def test_agent__of_unrelated_strangers__is_counted_by_their_blocks(line: Line) -> None:
+    trunk = Trunk(line)
+    for n in range(12):
+        await trunk.call("SBC", at=NOON + n)
+    for n in range(12):
+        facts = await trunk.call("dialler", at=NOON + n)
+        looked = await trunk.call("dialler", "+861390000" + "1111", NOON + n, count=False)
+    assert facts[0] == pytest.approx(12, abs=3), "by 64 places, so about"
+    assert facts[1] == 1.0
+    assert looked[0] - facts[0] in {0, 1, 2}
+    for n in range(12):
+        facts = await trunk.call("branch", f"+8613955{n:06d}", NOON + n)
+    assert facts == (1, 1.0), "one block is one caller"
+    assert await trunk.call("dialler", at=NOON + 15 * 86400) is None, "forgotten: the only call of its trunk"
+
+
+async def test_agent__of_callers_whom_we_know__has_no_strangers(line: Line) -> None:
+    trunk, friends = Trunk(line), [f"+86138{n:04d}0000" for n in range(12)]
+    for caller in friends:
+        await trunk.call("telephone", caller, NOON - 2 * 86400)
+        await trunk.call("SBC", at=NOON - 2 * 86400)
+    before = await trunk.call("telephone", count=False)
+    for caller in friends:
+        await trunk.call("telephone", caller)
+    after = await trunk.call("telephone", count=False)
+    assert after[0] <= before[0]
+    assert (before[1], after[1]) == (1.0, pytest.approx(0.5, abs=0.1))
+
+
+async def test_agent__that_the_carrier_writes__says_nothing_until_others_come(line: Line) -> None:
+    trunk = Trunk(line)
+    assert [await trunk.call("SBC") for _ in range(20)] == [None] * 20
+    for _ in range(4):
+        assert await trunk.call("other") is None, "the SBC stands for more than four calls in five"
+    assert await trunk.call("other") is None
+    assert await trunk.call("other") is not None
+    assert await trunk.call("") is None
+
+
+async def test_agent__flood_of_names__stays_small_and_leaves_those_that_were_met_before(
+    line: Line, store_url: str
+) -> None:
+    trunk = Trunk(line)
+    for _ in range(3):
+        for name in ("known", "met"):
+            await trunk.call(name)
+    hostile = ("\0\n*{}\r", "x" * 80, "\udcff", "@", "'; FLUSHALL", "🤖" * 20)
+    for n in range(300):
+        assert await trunk.call(f"{hostile[n % len(hostile)]}{n}", at=NOON + n)
+    assert (await trunk.call("known", at=NOON + 301))[0] in {3, 4, 5}
+    async with connected(store_url) as client:
+        [key] = await client.keys("*agents*")
+        assert str(key) == "{screener}:agents:h-" + str(key)[-32:]
+        assert await client.hlen(key) == 65
+        assert {len(str(name)) for name in await client.hkeys(key)} == {0, 32}
+        assert 0 < await client.ttl(key) <= 14 * 86400
+        assert int(await client.memory_usage(key) or 0) < 10_000
+
+
+async def test_agent__foreign_thing_under_its_key__counts_nothing_and_names_it(
+    line: Line, store_url: str
+) -> None:
+    async with connected(store_url) as client:
+        await client.set("{screener}:agents:a", "x")
+        observed = await line.state.observe(CALLER, "100", "1", trunk="a", agent="b")
+        assert "WRONGTYPE" in str(observed.missing)
+        assert observed.facts["list.block"] is False
 
 
 # ---------------------------------------------------------------- past calls

@@ -13,6 +13,7 @@ from screener import call, dialplan, mirror
 from screener.call import Call, Code, Dialled, Ending, Stage, Step
 from screener.delivering import Delivered, Question
 from screener.headers import CONTRACT_VERSION
+from screener.talking import STARTS, STOPS, TALK_EVENT, Talks
 from screener.verdict import Action
 
 FOLDER = dialplan.shipped_dir()
@@ -26,7 +27,7 @@ OURS = {
     'IF($["${CHANNEL(hangupsource)}" = "${CHANNEL(name)}"]?caller:)',
     "CDR(disposition)", "HANGUPCAUSE",
     "SCREENER_CALL", "SCREENER_DELIVER_MS", "SCREENER_MAILBOX", "SCREENER_UNRECORDED", "STRFTIME(,,%s%6q)",
-    "VMSTATUS", "SCREENER_NOTICE_AT", "step", "list", "SCREENER_CODE_DEADLINE_MS",
+    "VMSTATUS", "SCREENER_NOTICE_AT", "SCREENER_LEG", "ARG1", "step", "list", "SCREENER_CODE_DEADLINE_MS",
 }  # fmt: skip
 """What no stranger can write, and therefore need not be encoded."""
 
@@ -77,6 +78,11 @@ OURS_OUT: tuple[str, str, Callable[..., Any]] = (
     "ScreenerDialled: we called somebody",
     Dialled.from_event,
 )
+TALK: tuple[str, str, Callable[..., Any]] = (
+    TALK_EVENT,
+    "ScreenerTalk: a leg or a prompt begins or ends",
+    lambda event, at: Talks().receive(event, at.timestamp()),
+)
 
 
 DELIVER: tuple[str, str, Callable[..., Any]] = (
@@ -91,7 +97,7 @@ DELIVERED: tuple[str, str, Callable[..., Any]] = (
 )
 
 
-@pytest.mark.parametrize(("event", "heading", "reader"), [ASK, END, CODE, OURS_OUT, DELIVER, DELIVERED])
+@pytest.mark.parametrize(("event", "heading", "reader"), [ASK, END, CODE, OURS_OUT, TALK, DELIVER, DELIVERED])
 def test_event__fields_sent_read_and_documented__are_the_same(
     event: str, heading: str, reader: Callable[..., Any]
 ) -> None:
@@ -100,6 +106,7 @@ def test_event__fields_sent_read_and_documented__are_the_same(
         | {"Step": "do", "List": "block", "Call": "2"}
     )
     reader(listener, datetime(2025, 3, 1, tzinfo=UTC))
+    listener.read.discard("Event")
     assert heading.startswith(f"{event}:")
     assert set(table(heading)) == listener.read
     assert sent(event).keys() | (FROM_ASTERISK & listener.read) == listener.read
@@ -107,7 +114,7 @@ def test_event__fields_sent_read_and_documented__are_the_same(
     assert f"Version `{CONTRACT_VERSION}`" in README
 
 
-@pytest.mark.parametrize("event", [one[0] for one in (ASK, END, CODE, OURS_OUT, DELIVER, DELIVERED)])
+@pytest.mark.parametrize("event", [one[0] for one in (ASK, END, CODE, OURS_OUT, TALK, DELIVER, DELIVERED)])
 def test_event__what_a_stranger_can_write__is_cut_without_parentheses_and_encoded(event: str) -> None:
     for header, value in sent(event).items():
         if header == "Version":
@@ -182,9 +189,14 @@ def test_wake_up_key__dialplan_and_contract__agree() -> None:
 def test_account__documented_name__is_that_of_the_manager_conf() -> None:
     assert re.search(r"^\[screener\]$", CONF["manager.conf"], re.MULTILINE)
     assert table("Options")["SCREENER_USER"][0] == "`screener`"
-    for event in (call.ASK_EVENT, call.END_EVENT, call.CODE_EVENT):
-        [pattern] = re.findall(r"^eventfilter = (.*)$", CONF["manager.conf"], re.MULTILINE)
-        assert re.search(pattern, f"Event: UserEvent\r\nUserEvent: {event}\r\n")
+    [pattern] = re.findall(r"^eventfilter = (.*)$", CONF["manager.conf"], re.MULTILINE)
+    passes = re.compile(pattern, re.DOTALL).search  # as POSIX has it: a point is any character
+    for event in (call.ASK_EVENT, call.END_EVENT, call.CODE_EVENT, call.DIALLED_EVENT, TALK_EVENT):
+        assert passes(f"Event: UserEvent\r\nPrivilege: user,all\r\nUserEvent: {event}\r\n")
+    for event in (STARTS, STOPS):
+        assert passes(f"Event: {event}\r\nPrivilege: call,all\r\n")
+    forged = "\r\n\r\nEvent: UserEvent\r\nUserEvent: ScreenerDialled"
+    assert not passes(f"Event: Newchannel\r\nPrivilege: call,all\r\nCallerIDName: {forged}\r\n")
 
 
 def test_actions__documented_and_existing__are_the_same() -> None:

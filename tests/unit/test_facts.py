@@ -160,6 +160,10 @@ ROWS: list[tuple[str, dict[str, str], FactValue | None]] = [
 ]
 
 OBSERVED: dict[str, FactValue] = {
+    "talk.over_share": 0.75,
+    "talk.through_s": 2.5,
+    "talk.monologue_s": 14.0,
+    "talk.silent_s": 0.5,
     "list.allow": False,
     "list.block": True,
     "list.entry": "+86177*",
@@ -190,7 +194,10 @@ OBSERVED: dict[str, FactValue] = {
     "caller.short_rings": 1,
     "caller.short_ring_dids": 1,
     "caller.answered_n": 4,
+    "caller.cut_short_n": 1,
     "caller.abandon_ratio": 0.25,
+    "agent.strangers_7d": 12,
+    "agent.stranger_share": 0.95,
     "trunk.rate_ratio": 1.5,
     "caller.dialled_by_us_days": 3.5,
     "caller.talk_s_total": 90,

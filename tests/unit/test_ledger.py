@@ -347,8 +347,10 @@ async def test_ends__calls_of_a_day__latest_end_first_with_what_was_asked(path: 
         ledger.append(Row("1.0", "end", NOON - timedelta(seconds=1), {"disposition": "answered"}))
         ledger.append(Row("1.3", "end", NOON + timedelta(seconds=4), {"disposition": "recorded"}))
         await ledger.flush()
-    found = [(end.call_id, call.get("e164")) for end, call in ends(path, NOON)]
+    found = [(end.call_id, call.get("e164")) for end, call in ends(path, NOON, bool)]
     assert found == [("1.3", None), ("1.1", "+8617712345678"), ("1.2", "+8617712345679")]
+    unanswered = ends(path, NOON, lambda end: end["disposition"] != "answered")
+    assert [end.call_id for end, _ in unanswered] == ["1.3", "1.2"]
 
 
 async def test_calls_came_by__a_name_that_says_so__is_not_believed(path: Path) -> None:

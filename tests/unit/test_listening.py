@@ -11,13 +11,16 @@ import wave
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
 from screener import ledger, listening, number
 from screener.listening import Listener
 from screener.state import Campaigns, State
-from tests.voices import coded, spoken
+from screener.state.asking import SPOKE_KEY
+from tests.valkey import connected
+from tests.voices import coded, louder, spoken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -31,21 +34,26 @@ TEXT = (
     "the last courtesy call before we close your file. Press one to speak to an agent."
 )
 A, B = number.parse("+8617712345678", "CN"), number.parse("+8613800138000", "CN")
+GREETING = (
+    "The person you are calling is not available. After the tone, please state your name, your company, the "
+    "purpose of your call, and where a written statement can be requested."
+)
 WITHIN_S = 20.0
 
 
 class Desk:
     """A listener at work over a real store and a real ledger."""
 
-    def __init__(self, directory: Path, campaigns: Campaigns, written: ledger.Ledger) -> None:
+    def __init__(self, directory: Path, url: str, campaigns: Campaigns, written: ledger.Ledger) -> None:
+        self.url = url
         self.spool, self.path, self.campaigns = directory / "spool", directory / "ledger.db", campaigns
         self.listener = Listener(campaigns, written, self.spool, clock=lambda: NOW)
 
-    def record(self, call_id: str, sound: bytes, *, closed: bool = True) -> Path:
+    def record(self, call_id: str, sound: bytes, *, closed: bool = True, leg: str = "caller") -> Path:
         """A recording as Asterisk leaves it, or while it still writes: with sizes of 0."""
         stem = self.spool / "2026-03-04" / call_id
         stem.parent.mkdir(parents=True, exist_ok=True)
-        path = stem.with_name(f"{call_id}-caller.wav")
+        path = stem.with_name(f"{call_id}-{leg}.wav")
         with wave.open(str(path), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)
@@ -74,7 +82,7 @@ class Desk:
 async def desk(tmp_path: Path, store_url: str) -> AsyncIterator[Desk]:
     campaigns = Campaigns(store_url)
     with ledger.Ledger.open(tmp_path / "ledger.db") as written:
-        desk = Desk(tmp_path, campaigns, written)
+        desk = Desk(tmp_path, store_url, campaigns, written)
         work = asyncio.create_task(desk.listener.run())
         yield desk
         work.cancel()
@@ -106,6 +114,40 @@ async def test_hear__different_messages__are_different_and_prove_nothing(desk: D
     desk.listener.hear("1.2", desk.record("1.2", other.tobytes()), B)
     assert (await desk.told("1.2"))["campaign"] == 2
     assert [one.known for one in await desk.campaigns.all()] == [False, False]
+
+
+@pytest.mark.parametrize("echo_db", [-10, -20, -28])
+async def test_hear__echo_of_our_own_greeting__is_no_campaign(desk: Desk, echo_db: float) -> None:
+    greeting = np.append(spoken(GREETING), np.zeros(16_000, np.int16))
+    for call_id, delay, caller in (("1.1", 160, A), ("1.2", 2400, B)):
+        echo = np.append(np.zeros(delay, np.int16), louder(greeting, echo_db))[: len(greeting)]
+        desk.record(call_id, (greeting + echo).tobytes(), leg="mix")
+        desk.listener.hear(call_id, desk.record(call_id, echo.tobytes()), caller)
+        assert "campaign" not in await desk.told(call_id)
+
+
+async def test_hear__recording_after_an_echo_of_our_greeting__is_known_again(desk: Desk) -> None:
+    said, robot = spoken(GREETING), spoken(TEXT)
+    desk.listener.hear("1.1", desk.record("1.1", robot.tobytes()), A)
+    assert (await desk.told("1.1"))["campaign"] == 1
+    ours = np.append(said, np.zeros_like(robot))
+    heard = np.append(louder(said, -20), robot)
+    desk.record("1.2", (ours // 2 + heard).tobytes(), leg="mix")
+    desk.listener.hear("1.2", desk.record("1.2", heard.tobytes()), B)
+    assert (await desk.told("1.2"))["campaign"] == 1
+
+
+async def test_follow__calls_that_left_no_recording__leave_room_for_others(desk: Desk) -> None:
+    for call in range(listening.LIVE_BOUND):
+        desk.listener.follow(f"0.{call}", A)
+        desk.listener.leave(f"0.{call}")
+    desk.listener.follow("1.1", A)
+    desk.listener.hear("1.1", desk.record("1.1", spoken(TEXT).tobytes()), number.parse("", "CN"))
+    await desk.told("1.1")
+    assert (await desk.campaigns.find([1]))[0].callers == 1
+    state_key = SPOKE_KEY + A.key
+    async with connected(desk.url) as client:
+        assert await client.get(state_key) == "1"  # he who was followed, not nobody
 
 
 async def test_follow__known_campaign_in_a_growing_recording__is_recognised_while_it_grows(

@@ -293,11 +293,6 @@ def test_key__number_without_e164__digits() -> None:
     assert parse("+86 110", "CN").key == "86110"
 
 
-def test_parse__longer_than_any_number__not_even_digits() -> None:
-    assert parse("1" * 64, "CN").key == "1" * 64
-    assert parse("1" * 65, "CN").key == ""
-
-
 def test_parse__megabytes__invalid_and_not_kept() -> None:
     tracemalloc.start()
     try:
@@ -335,3 +330,13 @@ def test_printable__any_text__one_clean_line(text: str, limit: int, cleaned: str
 @pytest.mark.parametrize(("text", "withheld"), [("Anonymous", True), ("Bob", False), ("Private Bank", False)])
 def test_says_withheld__name__only_whole_words(text: str, withheld: bool) -> None:  # noqa: FBT001 - a row
     assert says_withheld(text) is withheld
+
+
+@pytest.mark.parametrize(
+    ("digits", "key"), [("1" * 32, "1" * 32), ("1" * 33, ""), ("1" * 65, ""), ("+" + "9" * 33, "")]
+)
+def test_parse__longer_than_the_store_takes_for_a_key__is_a_caller_without_a_number(
+    digits: str, key: str
+) -> None:
+    read = parse(digits, "CN")
+    assert (read.kind, read.key) == (Kind.INVALID, key)

@@ -107,7 +107,7 @@ def test_replay__a_sweep__is_counted_up_to_the_moment_of_each_call(run: Command,
     rules = {symbol: now for symbol, _, now in summary["summary"]["rules"]}
     assert rules["DID_FANOUT"] == 1
     assert rules["NEW_CALLER"] == 7, "after eight days of silence a caller is new again"
-    assert "DID_FANOUT(+4) DID_FANOUT_NEW_CALLER(+4)" in ended.out
+    assert "DID_FANOUT(+4) SHORT_RINGS(+4)" in ended.out
 
 
 def test_replay__calls_teach_trust__from_their_end_on(run: Command, site: Path, tmp_path: Path) -> None:
@@ -142,9 +142,13 @@ def test_replay__a_ledger__knows_whom_we_dialled_and_who_passed(site: Path, tmp_
         body = {"number": "02161230000", "channel": "PJSIP/201-1", "answered": True, "talk_s": 70}
         writer.append(Row("9.9", "dialled", at, body))
         writer.append(Row("9.8", "dialled", at, {"number": 7, "channel": None, "talk_s": "x"}))
+        hits = [{"symbol": "PLAYS_ON"}, {"symbol": "DEAD_AIR", "shadow": True}, 7]
+        for verdict in ({"hits": hits}, {"hits": 7}, 7):
+            writer.append(Row("0.1", "challenge", at, {"verdict": verdict}))
     call, dialled, odd = LedgerFile(path).calls(None)
     assert isinstance(call, PastCall)
     assert (call.answered, call.talk_s, call.challenge) == (True, 90, "passed")
+    assert call.symbols == {"PLAYS_ON"}
     assert dialled == PastDial("02161230000", at, answered=True, talk_s=70)
     assert odd == PastDial("", at, answered=False, talk_s=0)
     assert [one.call_id for one in ledger.calls(path)] == ["0.1"], "a call of ours is no call from outside"

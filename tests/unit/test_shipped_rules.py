@@ -53,6 +53,7 @@ ORDINARY: Facts = {
     "caller.unanswered_1d": 0,
     "caller.short_ring_dids": 0,
     "caller.answered_n": 0,
+    "caller.cut_short_n": 0,
     "caller.abandon_ratio": 0.0,
     "trunk.rate_ratio": 1.0,
     **NO_DEALINGS,
@@ -123,7 +124,7 @@ def shipped() -> Policy:
             Action.CHALLENGE,
         ),
         ("fourth number of a sweep", swept(4, 0), Action.ALLOW),
-        ("fifth number of a sweep", swept(5, 0), Action.VOICEMAIL),
+        ("fifth number of a sweep", swept(5, 0), Action.CHALLENGE),
         ("a school we know calls five", swept(5, 30), Action.CHALLENGE),
         ("… in a busy week", {**swept(5, 8), "caller.calls_7d": 20, "caller.calls_1m": 3}, Action.CHALLENGE),
         ("ten numbers", swept(10, 30), Action.VOICEMAIL),
@@ -147,7 +148,14 @@ def shipped() -> Policy:
         ("… a fortnight later", {**WITHHELD, "caller.dialled_by_us_days": 14.0}, Action.CHALLENGE),
         ("called back at a premium rate", {"caller.kind": "premium", **DIALLED}, Action.CHALLENGE),
         ("a friend whom somebody blocked", {"list.block": True, **TRUSTED, **DIALLED}, Action.VOICEMAIL),
-        ("known, new and sweeping", {**swept(5, 0), **KNOWN}, Action.CHALLENGE),
+        ("known, new and sweeping", {**swept(5, 0), **KNOWN}, Action.ALLOW),
+        ("… through ten numbers", {**swept(10, 0), **KNOWN}, Action.CHALLENGE),
+        ("a courier whom we cut short", {"caller.answered_n": 2, "caller.cut_short_n": 2}, Action.CHALLENGE),
+        (
+            "… and who hung up on us as well",
+            {"caller.answered_n": 5, "caller.cut_short_n": 3, "caller.abandon_ratio": 0.61},
+            Action.CHALLENGE,
+        ),
         ("known, sweeping and listed", {**swept(5, 30), **KNOWN, **FEED_SURE}, Action.CHALLENGE),
         ("dialled, sweeping and listed", {**swept(5, 30), **DIALLED, **FEED_SURE}, Action.CHALLENGE),
         ("trusted, sweeping and listed", {**swept(5, 30), **TRUSTED, **FEED_SURE}, Action.CHALLENGE),
@@ -206,13 +214,13 @@ def test_shipped_rules__unknown_caller__skips_no_rule_of_trust(shipped: Policy) 
 
 
 def test_shipped_rules__sweep_while_a_code_is_expected__is_challenged_still(shipped: Policy) -> None:
-    verdict = shipped.judge(ORDINARY | swept(6, 0.0) | {"house.expecting_code": True})
+    verdict = shipped.judge(ORDINARY | swept(10, 0.0) | {"house.expecting_code": True})
     assert (verdict.action, verdict.score) == (Action.CHALLENGE, 4)
 
 
-def test_shipped_rules__sweep__first_four_ring_and_the_rest_is_recorded(shipped: Policy) -> None:
+def test_shipped_rules__sweep__first_four_ring_then_a_key_and_ten_are_recorded(shipped: Policy) -> None:
     actions = [shipped.judge(ORDINARY | swept(dids, 0.0)).action for dids in range(1, 13)]
-    assert actions == [Action.ALLOW] * 4 + [Action.VOICEMAIL] * 8
+    assert actions == [Action.ALLOW] * 4 + [Action.CHALLENGE] * 5 + [Action.VOICEMAIL] * 3
 
 
 @pytest.mark.parametrize(
@@ -235,7 +243,11 @@ def test_shipped_rules__store_is_dead__judged_by_the_rest_and_listed(
 
 def test_shipped_rules__withheld_without_number__only_what_needs_facts_is_skipped(shipped: Policy) -> None:
     known = {name: value for name, value in (ORDINARY | WITHHELD).items() if name not in NUMBERLESS}
-    assert [skip.symbol for skip in shipped.judge(known).skipped] == ["ATTESTATION_C", "STIR_FAILED"]
+    assert [skip.symbol for skip in shipped.judge(known).skipped] == [
+        "ATTESTATION_C",
+        "SHARED_AGENT",
+        "STIR_FAILED",
+    ]
 
 
 @pytest.mark.parametrize(

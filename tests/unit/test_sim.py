@@ -41,6 +41,23 @@ def test_challenge__reactions__pass_when_and_as_soon_as_the_named_keys_are_press
     assert asks.meet(Reaction("x", tries), random.Random(1)) == met
 
 
+@pytest.mark.parametrize(
+    ("reaction", "share", "through_s", "monologue_s", "silent_s"),
+    [
+        (Reaction("mute", (None, None)), 0.0, 0.0, 0.0, 7.0),
+        (Reaction("recording", (None, None), 0.0, 99.0), 1.0, 14.0, 24.0, 0.0),
+        (Reaction("asks who it is", (None, None), 0.0, 3.0), 0.3, 0.0, 3.0, 7.0),
+        (Reaction("person", (Press(1.0, None), None), 1.0, 1.0), 0.333, 0.0, 1.0, 2.0),
+    ],
+)
+def test_challenge__talk__is_what_the_screener_would_hear(
+    reaction: Reaction, share: float, through_s: float, monologue_s: float, silent_s: float
+) -> None:
+    passed, at = ASKS.meet(reaction, random.Random(1))
+    wanted = (share, through_s, monologue_s, silent_s)
+    assert tuple(ASKS.talk(reaction, at, passed=passed).values()) == pytest.approx(wanted)
+
+
 def test_challenge__any_keys__pass_as_often_as_chance_allows() -> None:
     chance = random.Random(1)
     presses = [Press(1, f"{chance.randrange(10_000):04d}") for _ in range(4000)]
@@ -106,6 +123,9 @@ def test_world__from_another_policys_run__is_lived_as_from_nothing(store_url: st
     assert world.live(here.policy, lived) == lived
     other = world.live(policy("CN", Trial(without="MANY_TODAY")))
     assert world.live(here.policy, other) == lived != other
+    assert (
+        world.live(policy("CN", Trial(without="MANY_TODAY")), lived, "MANY_TODAY").outcomes == other.outcomes
+    )
     assert {one.setup for one in lived.outcomes} >= {Action.ALLOW, Action.CHALLENGE}
     assert all(one.end is not Action.CHALLENGE for one in lived.outcomes)
 

@@ -39,6 +39,7 @@ FIRST: dict[str, Fact] = {
     "caller.short_rings": 0,
     "caller.short_ring_dids": 0,
     "caller.answered_n": 0,
+    "caller.cut_short_n": 0,
     "caller.abandon_ratio": 0.0,
     "trunk.rate_ratio": 1.0,
 }

@@ -218,6 +218,21 @@ async def test_challenge__failed_twice__counts_for_a_day(store_url: str, after_s
     assert found["caller.challenge_passed_days"] == NEVER_DAYS
 
 
+@pytest.mark.parametrize(
+    ("result", "symbols", "failed"),
+    [
+        ("failed", {"PLAYS_ON", "NEW_CALLER"}, True),
+        ("failed", {"DEAD_AIR"}, False),
+        ("passed", {"PLAYS_ON"}, False),
+    ],
+)
+def test_talk__played_on_over_a_failed_challenge__fails_once_more(
+    result: str, symbols: set[str], *, failed: bool
+) -> None:
+    lesson = trust.of_talk(result, symbols)
+    assert lesson == (trust.of_challenge("failed") if failed else None)
+
+
 async def test_challenge__callers_without_a_number__are_counted_by_trunk_and_earn_no_pass(
     learning: Learning, store_url: str
 ) -> None:
@@ -231,6 +246,21 @@ async def test_challenge__callers_without_a_number__are_counted_by_trunk_and_ear
     assert (await challenged(store_url, now, "", "PJSIP/other"))["trunk.challenges_failed_1h"] == 0
     assert (await challenged(store_url, now + 7200, ""))["trunk.challenges_failed_1h"] == 0
     assert (await challenged(store_url, now, ""))["caller.challenge_passed_days"] == NEVER_DAYS
+
+
+async def test_challenge__failed_by_ever_new_invented_numbers__is_counted_by_trunk(
+    learning: Learning, store_url: str
+) -> None:
+    for call in range(3):
+        for _ in ("when it is told", "when the call is over"):
+            await learning.learn(
+                f"1000000000000000000{call}", f"challenge-{call}", trust.of_challenge("failed"), TRUNK
+            )
+    await learning.learn(CALLER, "challenge-9", trust.of_challenge("failed"), TRUNK)
+    now = time.time()
+    assert (await challenged(store_url, now, ""))["trunk.challenges_failed_1h"] == 3
+    assert (await challenged(store_url, now, "10000000000000000000"))["caller.challenges_failed_1d"] == 1
+    assert (await challenged(store_url, now))["caller.challenges_failed_1d"] == 1
 
 
 @pytest.mark.parametrize("foreign", [b"", b"x" * 11, b"\xff" * 12])
