@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from screener import __version__, app, control, dialplan, listening, telemetry, transcribing
+from screener import __version__, app, control, dialplan, listening, notifying, telemetry, transcribing
 from screener.cli.common import AsJson, Site, chosen, load, show, show_json, show_table
 from screener.config import failing, failing_packs, state_dir
 from screener.errors import ConfigError, ScreenerError
@@ -49,6 +49,9 @@ def check(site: Site = None, plan: Dialplan = None) -> None:
             asyncio.run(transcribing.ready(loaded.settings.transcription.model))
         except ScreenerError as error:
             raise ConfigError([f"{loaded.origin('screener.transcription.model')}: {error}"]) from None
+    if loaded.settings.notify.urls and not notifying.INSTALLED:
+        missing = f"the extra notify is not installed: {notifying.INSTALL}"
+        raise ConfigError([f"{loaded.origin('screener.notify.urls')}: notify.urls: {missing}"])
     policy, variant = loaded.policy, loaded.settings.variant
     show(
         f"good: {len(policy.rules)} rules in {len(policy.groups)} groups, policy {policy.hash}"
@@ -93,7 +96,7 @@ def reload(site: Site = None) -> None:
 
 
 def _parts(answer: dict[str, Any]) -> list[str]:
-    ami, store, ledger = answer["ami"], answer["store"], answer["ledger"]
+    ami, store, ledger, kept = (answer[name] for name in ("ami", "store", "ledger", "recordings"))
     since = f"connected since {ami['connected_since']}" if ami["connected_since"] else "NOT connected"
     written = "good" if ledger["healthy"] else "NOT writing"
     verdicts = [
@@ -108,6 +111,8 @@ def _parts(answer: dict[str, Any]) -> list[str]:
         *([f"store: {store['risk']}"] if store["risk"] else []),
         *([f"trust: {lost} lessons lost"] if (lost := store["lost_lessons"]) else []),
         f"ledger: {written}, {ledger['waiting']} rows waiting, {ledger['dropped']} lost",
+        f"recordings: {kept['filed']} filed, {kept['lost']} lost, {kept['refused']} not made: too many",
+        *(f"recordings NOT in order: {alarm}" for alarm in kept["alarms"]),
         f"verdicts: {'; '.join(verdicts) or 'none yet'}",
         *([f"without a verdict: {', '.join(failures)}"] if failures else []),
         *([f"by profile: {', '.join(profiles)}"] if profiles else []),
