@@ -29,6 +29,7 @@ read it, what room is left. `delivering.py` brings them into Asterisk's own mail
 people.
 
 `talking.py` is how a caller talks while we speak to him, before his telephone or ours rings.
+`packs/` holds what laws say of calls against the contacts of a case; it decides about no call.
 `listening.py` compares what callers said with what was heard before: `audio/` is its arithmetic.
 `headers.py` decodes the events of the dialplan, `text.py` makes strangers' text safe to show, `sip.py`
 takes their addresses apart, `dialplan.py` checks

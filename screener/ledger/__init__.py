@@ -45,7 +45,17 @@ Other kinds may be added: readers pass over what they do not know. Reading order
 """
 
 from screener.ledger.keeping import Erased, Hold, Keeper
-from screener.ledger.reader import CallRecord, call, calls, calls_came_by, count, ends, filed, oldest_first
+from screener.ledger.reader import (
+    CallRecord,
+    call,
+    calls,
+    calls_came_by,
+    count,
+    deleted,
+    ends,
+    filed,
+    oldest_first,
+)
 from screener.ledger.store import Row, append
 from screener.ledger.verifying import Report, verify
 from screener.ledger.writer import Ledger
@@ -63,6 +73,7 @@ __all__ = [
     "calls",
     "calls_came_by",
     "count",
+    "deleted",
     "ends",
     "filed",
     "oldest_first",
