@@ -13,7 +13,7 @@ Then downwards, in the order in which a call meets them:
 5. `verdict.py`   what was decided, and every reason for it
 6. `state/`       what is remembered between calls: lists, velocity and trust
 7. `ami/`         the one door to Asterisk
-8. `ledger/`      what was decided, kept; `recordings.py` what was said, kept
+8. `ledger/`      what was decided, kept and chained; `recordings.py` what was said, kept
 9. `config/`      the layered YAML files as typed models; `dialplan.py` their other half
 10. `transcribing/` what callers said, in writing, if it is switched on; `wording.py` what is found in that
 11. `app.py`      the parts put together and run; `cli/` the commands
