@@ -26,7 +26,7 @@ past calls through a policy, `simulation/` imagines callers and knows nothing of
 
 `filing.py` is where recordings go when a call is over, `spool.py` the directory in which they lie: who may
 read it, what room is left. `delivering.py` brings them into Asterisk's own mailboxes, `notifying.py` tells
-people.
+people, `retention.py` erases and deletes what is too old. `signing.py` is the key of the installation.
 
 `talking.py` is how a caller talks while we speak to him, before his telephone or ours rings.
 `packs/` holds what laws say of calls against the contacts of a case; it decides about no call.

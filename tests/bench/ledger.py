@@ -81,9 +81,8 @@ def verified(path: Path, signer: Signer) -> None:
     began = time.perf_counter()
     found = verify(path, signer.public)
     took_s = time.perf_counter() - began
-    say(
-        f"verify: {found.rows} rows in {took_s:.1f} s, {found.rows / took_s:.0f}/s, {found.problems or 'good'}"
-    )
+    rate, result = found.rows / took_s, found.problems or "good"
+    say(f"verify: {found.rows} rows in {took_s:.1f} s, {rate:.0f} rows/s: {result}")
 
 
 def main() -> None:
