@@ -20,6 +20,7 @@ from screener.codes import Codes
 from screener.errors import AmiError, ConfigError, ScreenerError
 from screener.feeds import FeedStore, Refresher, terms_of
 from screener.ledger import Ledger
+from screener.messages import Messages
 from screener.mirror import Mirror
 from screener.screening import Screener
 from screener.state import Campaigns, EmbeddedServer, Learning, Lists, State
@@ -170,8 +171,17 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
         long_call_s=settings.trust.long_call_s,
         transcriber=transcriber,
     )
+    messages = Messages(screener, config.wording, ledger_path(settings))
     steering = Steering(
-        config, ami=ami, state=state, ledger=written, screener=screener, feeds=feeds, hangup=hangup, clock=now
+        config,
+        ami=ami,
+        state=state,
+        ledger=written,
+        screener=screener,
+        feeds=feeds,
+        hangup=hangup,
+        clock=now,
+        commands={"release": messages.release},
     )
     codes = Codes(ami, lists, learning, ledger_path(settings), settings.place, clock=now)
     mirror = Mirror(ami, lists, settings.region, clock=lambda: now().timestamp())
@@ -186,6 +196,7 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
     def receive(event: Mapping[str, object]) -> None:
         screener.receive(event)
         codes.receive(event)
+        messages.receive(event)
 
     housekeeping |= {
         "status and reload": steering.run,
@@ -194,6 +205,7 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
         "feeds": feeds.run,
         "the mirror in Asterisk": mirror.run,
         "voicemail messages": mailboxes.run,
+        "messages": messages.run,
     }
     return _Parts(ami, screener, receive, ready, housekeeping)
 

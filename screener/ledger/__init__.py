@@ -26,12 +26,42 @@ transcript
     `path` and `sha256` of the recording, `text`, `language`, `probability`, `model`,
     `seconds`, `took_s`, `wording` [{kind, name, value, quote}].
 
+message
+    a SIP MESSAGE: `call` with its `text` and `to`, `facts`, `verdict`, `timings`, `missing` as of a call;
+    `wording` as of a transcript. Without a verdict it came while the screener was away.
+message-end
+    `status` (delivered, held, filed, unreachable), `missed` as of a call.
+message-release
+    somebody had it delivered afterwards.
+
 Other kinds may be added: readers pass over what they do not know. Reading order:
 `store` (the file), `writer`, `reader`.
 """
 
-from screener.ledger.reader import CallRecord, calls, calls_came_by, count, ends, filed, oldest_first
+from screener.ledger.reader import (
+    CallRecord,
+    calls,
+    calls_came_by,
+    count,
+    ends,
+    filed,
+    message,
+    messages,
+    oldest_first,
+)
 from screener.ledger.store import Row
 from screener.ledger.writer import Ledger
 
-__all__ = ["CallRecord", "Ledger", "Row", "calls", "calls_came_by", "count", "ends", "filed", "oldest_first"]
+__all__ = [
+    "CallRecord",
+    "Ledger",
+    "Row",
+    "calls",
+    "calls_came_by",
+    "count",
+    "ends",
+    "filed",
+    "message",
+    "messages",
+    "oldest_first",
+]

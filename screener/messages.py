@@ -1,0 +1,212 @@
+"""The way of one SIP MESSAGE: screened by the policy of calls, delivered, held, or filed and no more.
+
+The dialplan asks and delivers; all later messages wait meanwhile. It keeps one back only when we say so, and
+we say so only once the ledger has it on disk: so whoever dies when, it is delivered or in the ledger. What
+came while we were away lies in files that the dialplan wrote, and is filed from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from screener import ledger, number
+from screener.call import MESSAGE_END_EVENT, MESSAGE_EVENT, MESSAGE_VARIABLE, Call
+from screener.errors import AmiError, ScreenerError
+from screener.facts import UNLISTED, facts_of
+from screener.headers import Headers
+from screener.ledger import Row
+from screener.sip import user_and_host
+from screener.verdict import Action, Verdict
+from screener.wording import facts_of_message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from screener.screening import Screener
+    from screener.wording import Finding, Wording
+
+log = structlog.get_logger(__name__)
+
+LOOK_S = 15.0
+"""How often we look for messages that came while we could not answer."""
+STATUS: Final = {Action.VOICEMAIL: "held", Action.REJECT: "filed"}
+"""What a verdict means for a message; all others deliver it, for nobody can be challenged in writing."""
+SPARE_S = 0.1
+"""Of the dialplan's deadline: what the answer needs on its way once the ledger is on disk."""
+
+
+class Messages:
+    """Answers the questions about messages, with the parts of `screener`; its policy may be replaced."""
+
+    def __init__(self, screener: Screener, wording: Wording, path: Path) -> None:
+        """`path` is the ledger's."""
+        self._screener, self._wording, self._path = screener, wording, path
+        self._sizes: dict[Path, int] = {}
+
+    def receive(self, event: Mapping[str, object]) -> None:
+        """Take one event from Asterisk; those that are not about messages are passed over."""
+        at, name = self._screener.clock(), event.get("UserEvent")
+        try:
+            if name == MESSAGE_EVENT:
+                message = Call.from_message(event, at)
+                self._screener.spawn(message.id, self._screen(message))
+            elif name == MESSAGE_END_EVENT:
+                read = Headers(event)
+                body = {"status": read.text("Status"), "missed": ""}
+                self._screener.ledger.append(Row(read.token("Id"), "message-end", at, body))
+        except ValueError as error:
+            log.error("a message was not understood and is delivered", event_name=name, reason=str(error))
+
+    async def _screen(self, message: Call) -> None:
+        """Answer one question. Whatever fails, the message is delivered."""
+        try:
+            body, verdict = await self._judged(message)
+        except Exception:
+            log.exception("a message could not be judged: delivering it")
+            self._screener.counters.failures["not judged"] += 1
+            body, verdict = self._about(message, ()), Verdict(Action.ALLOW, 0.0)
+        status = STATUS.get(verdict.action, "delivered")
+        row = Row(message.id, "message", message.at, body)
+        self._screener.ledger.append(row)
+        if status != "delivered" and not await self._on_disk(message):
+            log.error("a message is delivered that should be held: the ledger was not written in time")
+            status = "delivered"
+        reached = await self._answer(message, status)
+        self._screener.counters.count(message.stage, verdict, self._screener.policy, reached)
+        log.info(
+            "verdict on a message",
+            sender=body["call"]["shown"],
+            did=message.did,
+            status=status,
+            score=verdict.score,
+            reasons=verdict.reasons,
+            reached=reached,
+        )
+
+    async def _judged(self, message: Call) -> tuple[dict[str, Any], Verdict]:
+        place, policy = self._screener.place, self._screener.policy
+        region = place.region_of(message.trunk)
+        caller = number.parse(message.number, region)
+        # Not counted: the counters are of calls, and a message moves none of them.
+        observed = await self._screener.state.observe(caller.key, message.did, message.id, count=False)
+        day = message.at.astimezone(place.zone).date()
+        find = partial(self._wording.find, language="", region=region, said_on=day)
+        found = await asyncio.to_thread(find, message.text)  # callers must not wait for it
+        sender, _ = user_and_host(message.number)
+        said = facts_of_message(sender, caller.kind.value, message.text, found)
+        known = {name: value for name, value in observed.facts.items() if name in UNLISTED}
+        facts = facts_of(message, caller, {**known, **said}, place)
+        verdict = policy.judge(facts)
+        missing = [observed.missing] if observed.missing else []
+        return self._about(message, found) | {
+            "facts": facts, "verdict": verdict.as_dict(), "missing": missing,
+        }, verdict  # fmt: skip
+
+    def _about(self, message: Call, found: tuple[Finding, ...]) -> dict[str, Any]:
+        """What is filed of a message, whoever judged it."""
+        caller = number.parse(message.number, self._screener.place.region_of(message.trunk))
+        call = {"number": message.number, "e164": caller.e164, "shown": caller.shown, "did": message.did}
+        call |= {"trunk": message.trunk, "to": message.to, "text": message.text}
+        return {"call": call, "wording": [asdict(one) for one in found]}
+
+    async def _on_disk(self, message: Call) -> bool:
+        ami, rest_s = self._screener.ami, message.deadline_ms / 1000 - SPARE_S
+        try:
+            async with asyncio.timeout(rest_s - ami.age_ms(message) / 1000):
+                await self._screener.ledger.flush()
+        except (ScreenerError, TimeoutError):
+            return False
+        return True
+
+    async def _answer(self, message: Call, status: str) -> str:
+        """Tell the dialplan, unless it has gone on; returns as `Ami.decide`."""
+        if self._screener.ami.age_ms(message) >= message.deadline_ms:
+            return "late"
+        try:
+            value = f"{message.id}:{status}"
+            done = await self._screener.ami.act("Setvar", Variable=f"GLOBAL({MESSAGE_VARIABLE})", Value=value)
+        except AmiError as error:
+            log.warning("the answer did not reach Asterisk", message_id=message.id, reason=str(error))
+            return "gone"
+        return "sent" if done.success else "gone"
+
+    async def release(self, message_id: str) -> dict[str, Any]:
+        """Have a message delivered that was not; `error` says why it was not done."""
+        try:
+            rows = await asyncio.to_thread(ledger.message, self._path, message_id)
+            if not rows:
+                return {"error": f"there is no message {message_id}"}
+            if (state := state_of(rows)) in {"delivered", "released"}:
+                return {"error": f"it has been {state}"}
+            call = next(row.body["call"] for row in rows if row.kind == "message")
+            await self._send(call)
+        except ScreenerError as error:
+            return {"error": str(error)}
+        now = self._screener.clock()
+        self._screener.ledger.append(Row(message_id, "message-release", now, {"to": call["to"]}))
+        return {"to": call["to"]}
+
+    async def _send(self, call: Mapping[str, str]) -> None:
+        user, host = user_and_host(call["number"])
+        text = base64.b64encode(call["text"].encode("utf-8", "replace")).decode()
+        sender = f"<sip:{user}@{host or 'localhost'}>"
+        sent = await self._screener.ami.act("MessageSend", To=call["to"], From=sender, Base64Body=text)
+        if not sent.success:
+            why = sent.message or "no reason given"
+            advice = "; the account needs `write = call,message` in manager.conf" * ("ermission" in why)
+            raise AmiError(f"Asterisk did not take it: {why}{advice}")
+
+    async def run(self) -> None:
+        """File what came while we could not answer, for ever."""
+        while True:
+            for path in await asyncio.to_thread(self._changed):
+                await self._adopt(path)
+            await asyncio.sleep(LOOK_S)
+
+    def _changed(self) -> list[Path]:
+        sizes = {path: path.stat().st_size for path in self._screener.spool.glob("messages-*")}
+        return [path for path in sorted(sizes) if sizes[path] != self._sizes.get(path)]
+
+    async def _adopt(self, path: Path) -> None:
+        written = await asyncio.to_thread(path.read_bytes)
+        await self._screener.ledger.flush()
+        known = {
+            (row.call_id, row.kind)
+            for rows in await asyncio.to_thread(lambda: list(ledger.messages(self._path)))
+            for row in rows
+        }
+        for message, body in self._lines(written):
+            if (message.id, "message") not in known:
+                row = Row(message.id, "message", message.at, self._about(message, ()))
+                self._screener.ledger.append(row)
+                log.info("a message that came while the screener was away", message_id=message.id)
+            if (message.id, "message-end") not in known:
+                self._screener.ledger.append(Row(message.id, "message-end", message.at, body))
+        self._sizes[path] = len(written)
+
+    def _lines(self, written: bytes) -> Iterator[tuple[Call, dict[str, str]]]:
+        """The messages in a file of the dialplan's; a line that is still being written is left for later."""
+        for line in written.decode("ascii", "replace").split("\n")[:-1]:
+            event = dict(field.split(": ", 1) for field in line.split(",") if ": " in field)
+            try:
+                at = datetime.fromtimestamp(int(event["Asked"]) / 1e6, UTC)
+                message = Call.from_message({"Version": "1", "Deadline": "0", **event}, at)
+                yield message, {"status": event["Status"], "missed": event["Missed"]}
+            except (KeyError, ValueError, OverflowError, OSError) as error:
+                log.error("a kept message was not understood", line=line[:200], reason=str(error))
+
+
+def state_of(rows: tuple[Row, ...]) -> str:
+    """What became of a message: delivered, held, filed, unreachable, released, or unknown."""
+    if any(row.kind == "message-release" for row in rows):
+        return "released"
+    ends = [str(row.body.get("status")) for row in rows if row.kind == "message-end"]
+    return ends[-1] if ends else "unknown"
