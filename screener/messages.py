@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,14 +20,14 @@ from screener import ledger, number
 from screener.call import MESSAGE_END_EVENT, MESSAGE_EVENT, MESSAGE_VARIABLE, Call
 from screener.errors import AmiError, ScreenerError
 from screener.facts import UNLISTED, facts_of
-from screener.headers import Headers
+from screener.headers import CONTRACT_VERSION, Headers
 from screener.ledger import Row
 from screener.sip import user_and_host
 from screener.verdict import Action, Verdict
 from screener.wording import facts_of_message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from screener.screening import Screener
@@ -39,6 +39,10 @@ LOOK_S = 15.0
 """How often we look for messages that came while we could not answer."""
 STATUS: Final = {Action.VOICEMAIL: "held", Action.REJECT: "filed"}
 """What a verdict means for a message; all others deliver it, for nobody can be challenged in writing."""
+CLOCKS_DIFFER = timedelta(days=1)
+"""So far may Asterisk's clock be ahead of ours."""
+AT_ONCE = 500
+"""Rows filed in one go: the ledger's queue is for calls."""
 SPARE_S = 0.1
 """Of the dialplan's deadline: what the answer needs on its way once the ledger is on disk."""
 
@@ -49,7 +53,7 @@ class Messages:
     def __init__(self, screener: Screener, wording: Wording, path: Path) -> None:
         """`path` is the ledger's."""
         self._screener, self._wording, self._path = screener, wording, path
-        self._sizes: dict[Path, int] = {}
+        self._read_to: dict[Path, int] = {}
 
     def receive(self, event: Mapping[str, object]) -> None:
         """Take one event from Asterisk; those that are not about messages are passed over."""
@@ -167,41 +171,62 @@ class Messages:
     async def run(self) -> None:
         """File what came while we could not answer, for ever."""
         while True:
-            for path in await asyncio.to_thread(self._changed):
-                await self._adopt(path)
+            try:
+                for path in await asyncio.to_thread(lambda: sorted(self._screener.spool.glob("messages-*"))):
+                    await self._adopt(path)
+            except OSError as error:
+                log.error("kept messages cannot be read", reason=str(error))
             await asyncio.sleep(LOOK_S)
 
-    def _changed(self) -> list[Path]:
-        sizes = {path: path.stat().st_size for path in self._screener.spool.glob("messages-*")}
-        return [path for path in sorted(sizes) if sizes[path] != self._sizes.get(path)]
-
     async def _adopt(self, path: Path) -> None:
-        written = await asyncio.to_thread(path.read_bytes)
-        await self._screener.ledger.flush()
-        known = {
-            (row.call_id, row.kind)
-            for rows in await asyncio.to_thread(lambda: list(ledger.messages(self._path)))
-            for row in rows
-        }
-        for message, body in self._lines(written):
-            if (message.id, "message") not in known:
-                row = Row(message.id, "message", message.at, self._about(message, ()))
-                self._screener.ledger.append(row)
-                log.info("a message that came while the screener was away", message_id=message.id)
-            if (message.id, "message-end") not in known:
-                self._screener.ledger.append(Row(message.id, "message-end", message.at, body))
-        self._sizes[path] = len(written)
+        """File what the dialplan has written there since we looked last."""
+        found, read = await asyncio.to_thread(self._read, path)
+        if found:
+            await self._screener.ledger.flush()  # what is filed is to be found below
+            known = await asyncio.to_thread(self._known, min(message.at for message, _ in found))
+            for n, (message, end) in enumerate(found, 1):
+                self._file(message, end, known)
+                if n % AT_ONCE == 0:
+                    await self._screener.ledger.flush()
+            log.info(
+                "messages that came while the screener was away or late", path=str(path), kept=len(found)
+            )
+        self._read_to[path] = read
 
-    def _lines(self, written: bytes) -> Iterator[tuple[Call, dict[str, str]]]:
-        """The messages in a file of the dialplan's; a line that is still being written is left for later."""
-        for line in written.decode("ascii", "replace").split("\n")[:-1]:
-            event = dict(field.split(": ", 1) for field in line.split(",") if ": " in field)
-            try:
-                at = datetime.fromtimestamp(int(event["Asked"]) / 1e6, UTC)
-                message = Call.from_message({"Version": "1", "Deadline": "0", **event}, at)
-                yield message, {"status": event["Status"], "missed": event["Missed"]}
-            except (KeyError, ValueError, OverflowError, OSError) as error:
-                log.error("a kept message was not understood", line=line[:200], reason=str(error))
+    def _read(self, path: Path) -> tuple[list[tuple[Call, dict[str, str]]], int]:
+        """New messages in a file of the dialplan's, and how far it was read: to the end of its last line."""
+        start = self._read_to.get(path, 0)
+        if path.stat().st_size == start:
+            return [], start
+        with path.open("rb") as file:
+            file.seek(start)
+            lines = file.read().split(b"\n")[:-1]
+        found = [one for line in lines if (one := kept(line)) is not None]
+        return found, start + sum(len(line) + 1 for line in lines)
+
+    def _known(self, since: datetime) -> set[tuple[str, str]]:
+        rows = ledger.messages(self._path, since - CLOCKS_DIFFER)
+        return {(row.call_id, row.kind) for message in rows for row in message}
+
+    def _file(self, message: Call, end: dict[str, str], known: set[tuple[str, str]]) -> None:
+        if (message.id, "message") not in known:
+            self._screener.ledger.append(Row(message.id, "message", message.at, self._about(message, ())))
+        if (message.id, "message-end") not in known:
+            self._screener.ledger.append(Row(message.id, "message-end", message.at, end))
+
+
+def kept(line: bytes) -> tuple[Call, dict[str, str]] | None:
+    """A message that the dialplan kept for us, and its end; None for a line that makes no sense."""
+    event = dict(
+        field.split(": ", 1) for field in line.decode("ascii", "replace").split(",") if ": " in field
+    )
+    try:
+        at = datetime.fromtimestamp(int(event["Asked"]) / 1e6, UTC)
+        message = Call.from_message({**event, "Version": CONTRACT_VERSION, "Deadline": "0"}, at)
+        return message, {"status": event["Status"], "missed": event["Missed"]}
+    except (KeyError, ValueError, OverflowError, OSError) as error:
+        log.error("a kept message was not understood", line=repr(line[:200]), reason=str(error))
+        return None
 
 
 def state_of(rows: tuple[Row, ...]) -> str:
