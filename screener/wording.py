@@ -203,7 +203,7 @@ def facts_of_message(sender: str, kind: str, text: str, found: Iterable[Finding]
     """The facts `message.*`; `sender` is the user part of its address, `kind` that of it as a number."""
     kinds = [one.kind for one in found]
     facts: dict[str, str | int] = {name: kinds.count(of) for name, of in _COUNTED.items()}
-    facts["message.sender"] = "alphanumeric" if any(map(str.isalpha, sender)) else kind
+    facts["message.sender"] = "alphanumeric" if kind == "invalid" and any(map(str.isalpha, sender)) else kind
     return facts | {"message.chars": len(text), "message.links": len(_LINK.findall(text[:TEXT_BOUND]))}
 
 

@@ -91,7 +91,9 @@ CATALOGUE: Final[tuple[Fact, ...]] = (
     Fact("talk.through_s", "double", "s", "talk", "talked on when we began to speak again; 0: he paused"),
     Fact("talk.monologue_s", "double", "s", "talk", "his longest speech without a pause of 1.2 s"),
     Fact("talk.silent_s", "double", "s", "talk", "from our latest prompt's end to his first word or now"),
-    Fact("message.sender", "string", "", "message", "alphanumeric if it has letters, else as caller.kind"),
+    Fact(
+        "message.sender", "string", "", "message", "alphanumeric if a name, such as BANK, else as caller.kind"
+    ),
     Fact("message.chars", "int", "characters", "message", "length of the text"),
     Fact("message.links", "int", "links", "message", "web addresses in it"),
     Fact("message.amounts", "int", "amounts", "message", "sums of money that it names"),

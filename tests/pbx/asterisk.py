@@ -29,8 +29,9 @@ func_global func_groupcount func_hangupcause func_logic func_math func_module fu
 func_sprintf func_strings func_talkdetect func_timeout func_uri pbx_config res_audiosocket
 res_clioriginate res_crypto res_curl res_format_attr_h264 res_musiconhold res_pjproject res_pjsip
 res_pjsip_authenticator_digest res_pjsip_caller_id res_pjsip_diversion res_pjsip_dtmf_info
-res_pjsip_endpoint_identifier_ip res_pjsip_header_funcs res_pjsip_messaging res_pjsip_outbound_authenticator_digest
-res_pjsip_pubsub res_pjsip_rfc3326 res_pjsip_sdp_rtp res_pjsip_session res_rtp_asterisk res_sorcery_astdb
+res_pjsip_endpoint_identifier_ip res_pjsip_header_funcs res_pjsip_messaging
+res_pjsip_outbound_authenticator_digest res_pjsip_pubsub
+res_pjsip_rfc3326 res_pjsip_sdp_rtp res_pjsip_session res_rtp_asterisk res_sorcery_astdb
 res_sorcery_config res_sorcery_memory res_stir_shaken res_timing_timerfd
 """.split()  # noqa: SIM905 - a list of words reads better as words
 
@@ -198,7 +199,17 @@ class Asterisk:
     def write(self) -> None:
         """Write the whole configuration."""
         etc, data = self.directory / "etc", self.directory / "data"
-        for name in ("etc", "var", "run", "spool", "log", "db", "spool/screener", "data/sounds/en", "data/sounds/zh"):
+        for name in (
+            "etc",
+            "var",
+            "run",
+            "spool",
+            "log",
+            "db",
+            "spool/screener",
+            "data/sounds/en",
+            "data/sounds/zh",
+        ):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
         for item in self.binary.data.iterdir():
             if item.name != "sounds" and not (data / item.name).exists():

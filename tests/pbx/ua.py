@@ -247,19 +247,21 @@ class UserAgent(asyncio.DatagramProtocol):
         to: str,
         body: bytes,
         number: str | bytes = "+4930123456",
-        kind: bytes = b"text/plain;charset=UTF-8",
+        sender: bytes | None = None,
     ) -> int:
         """Send a SIP MESSAGE once; the status that it was answered with. 200 and 202 mean taken, not read."""
         number = number.encode() if isinstance(number, str) else number
+        sender = sender if sender is not None else b"<sip:%s@127.0.0.1:%d>" % (number, self.port)
         call_id = b"%d.%d@127.0.0.1" % (next(_ids), random.randrange(1 << 40))
         self.statuses[call_id] = asyncio.get_running_loop().create_future()
         self.send(
             b"MESSAGE sip:%s@127.0.0.1:%d SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%d;branch=z9hG4bK%s\r\n"
-            b"Max-Forwards: 70\r\nFrom: <sip:%s@127.0.0.1:%d>;tag=%s\r\nTo: <sip:%s@127.0.0.1:%d>\r\n"
-            b"Call-ID: %s\r\nCSeq: 1 MESSAGE\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s"
+            b"Max-Forwards: 70\r\nFrom: %s;tag=%s\r\nTo: <sip:%s@127.0.0.1:%d>\r\n"
+            b"Call-ID: %s\r\nCSeq: 1 MESSAGE\r\nContent-Type: text/plain;charset=UTF-8\r\n"
+            b"Content-Length: %d\r\n\r\n%s"
             % (
-                *(to.encode(), self.pbx[1], self.port, call_id.replace(b"@", b"-"), number, self.port),
-                *(call_id[:8], to.encode(), self.pbx[1], call_id, kind, len(body), body),
+                *(to.encode(), self.pbx[1], self.port, call_id.replace(b"@", b"-"), sender),
+                *(call_id[:8], to.encode(), self.pbx[1], call_id, len(body), body),
             )
         )
         return await asyncio.wait_for(self.statuses[call_id], 5)

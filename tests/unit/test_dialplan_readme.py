@@ -121,7 +121,9 @@ def test_event__what_a_stranger_can_write__is_cut_without_parentheses_and_encode
         if header == "Version":
             continue
         if value.startswith("${URIENCODE(${REPLACE(") and header != "Recording":
-            assert re.fullmatch(r"\$\{URIENCODE\(\$\{REPLACE\([A-Z_()a-z1]+:0:\d+,\(\)\)\}\)\}", value), header
+            assert re.fullmatch(r"\$\{URIENCODE\(\$\{REPLACE\([A-Z_()a-z1]+:0:\d+,\(\)\)\}\)\}", value), (
+                header
+            )
         elif header != "Recording":
             assert value.removeprefix("${").removesuffix("}") in OURS, header
 
