@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -41,6 +42,8 @@ STATUS: Final = {Action.VOICEMAIL: "held", Action.REJECT: "filed"}
 """What a verdict means for a message; all others deliver it, for nobody can be challenged in writing."""
 CLOCKS_DIFFER = timedelta(days=1)
 """So far may Asterisk's clock be ahead of ours."""
+KEPT = timedelta(days=2)
+"""So long a file of the dialplan's is left alone after it was last written to."""
 AT_ONCE = 500
 """Rows filed in one go: the ledger's queue is for calls."""
 SPARE_S = 0.1
@@ -170,9 +173,10 @@ class Messages:
 
     async def run(self) -> None:
         """File what came while we could not answer, for ever."""
+        spool = self._screener.filing.spool.root
         while True:
             try:
-                for path in await asyncio.to_thread(lambda: sorted(self._screener.spool.glob("messages-*"))):
+                for path in await asyncio.to_thread(lambda: sorted(spool.glob("messages-*"))):
                     await self._adopt(path)
             except OSError as error:
                 log.error("kept messages cannot be read", reason=str(error))
@@ -183,7 +187,8 @@ class Messages:
         found, read = await asyncio.to_thread(self._read, path)
         if found:
             await self._screener.ledger.flush()  # what is filed is to be found below
-            known = await asyncio.to_thread(self._known, min(message.at for message, _ in found))
+            since = min(message.at for message, _ in found) - CLOCKS_DIFFER
+            known = await asyncio.to_thread(ledger.messages_filed, self._path, since)
             for n, (message, end) in enumerate(found, 1):
                 self._file(message, end, known)
                 if n % AT_ONCE == 0:
@@ -192,6 +197,15 @@ class Messages:
                 "messages that came while the screener was away or late", path=str(path), kept=len(found)
             )
         self._read_to[path] = read
+        await self._forget(path)
+
+    async def _forget(self, path: Path) -> None:
+        """Delete a file of an earlier day, once all of it is in the ledger: there its content is erased."""
+        written = (await asyncio.to_thread(path.stat)).st_mtime
+        if written < (self._screener.clock() - KEPT).timestamp():
+            await self._screener.ledger.flush()
+            with contextlib.suppress(PermissionError):
+                await asyncio.to_thread(path.unlink)
 
     def _read(self, path: Path) -> tuple[list[tuple[Call, dict[str, str]]], int]:
         """New messages in a file of the dialplan's, and how far it was read: to the end of its last line."""
@@ -203,10 +217,6 @@ class Messages:
             lines = file.read().split(b"\n")[:-1]
         found = [one for line in lines if (one := kept(line)) is not None]
         return found, start + sum(len(line) + 1 for line in lines)
-
-    def _known(self, since: datetime) -> set[tuple[str, str]]:
-        rows = ledger.messages(self._path, since - CLOCKS_DIFFER)
-        return {(row.call_id, row.kind) for message in rows for row in message}
 
     def _file(self, message: Call, end: dict[str, str], known: set[tuple[str, str]]) -> None:
         if (message.id, "message") not in known:

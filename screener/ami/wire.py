@@ -25,12 +25,16 @@ UNSAFE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 """ASCII's control characters, and halves of characters, which cannot be sent."""
 OURS = re.compile(rb"Event: (UserEvent|ChannelTalkingSt)")
 """The events that somebody here wants; others are not even parsed."""
-TAIL = (
-    rb"CallerIDName: [^\r\n]*\r\nConnectedLineNum: [^\r\n]*\r\nConnectedLineName: [^\r\n]*"
-    rb"(?:\r\n(?:Language|AccountCode|Context|Exten|Priority|Uniqueid): [^\r\n]*){5,6}\r\nLinkedid: "
+ENDS = (b"\r\nPriority: ", b"\r\nUniqueid: ", b"\r\nLinkedid: ")
+WHOLE = (
+    b"\r\nCallerIDName: ",
+    b"\r\nConnectedLineNum: ",
+    b"\r\nConnectedLineName: ",
+    b"\r\nContext: ",
+    *ENDS,
 )
-"""In each event of a channel, by Asterisk; a caller's own text is too short (80 bytes) to be like it."""
-WHOLE, RESTS = re.compile(rb"\r\nCallerIDNum: [^\r\n]*\r\n" + TAIL), re.compile(TAIL)
+"""In each event of a channel, by Asterisk. A caller's own text (80 bytes) is too short to hold all of WHOLE,
+or ENDS and an event besides."""
 
 
 def action(name: str, **headers: str) -> Action:
@@ -62,6 +66,11 @@ class Connection(Manager):  # type: ignore[misc]  # panoramisk has no types
         self.pinger.cancel()
 
     def _guarded(self, _manager: Manager, event: Message) -> None:
+        if event.get("Event") != "UserEvent" and event.get("UserEvent"):
+            log.error(
+                "dropped: a caller forged it by his caller ID", uniqueid=str(event.get("Uniqueid"))[:80]
+            )
+            return
         try:
             self._on_event(event)
         except Exception:
@@ -82,8 +91,8 @@ class Wire(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
     def __init__(self, manager: Connection) -> None:
         self._owner = manager
         self._buffer = bytearray()
-        # A caller who renames himself in mid-call, by a re-INVITE, is out of the dialplan's reach: with line
-        # breaks in his number, what follows up to the rest of Asterisk's own event is what he wrote.
+        # A caller who renames himself in mid-call, by a re-INVITE, is out of the dialplan's reach: with an
+        # empty line in his number, what follows up to the rest of Asterisk's own event is what he wrote.
         self._torn = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -117,9 +126,9 @@ class Wire(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
             # more rights than it needs must not slow calls down.
             if raw.startswith(b"Event: ") and not OURS.match(raw):
                 continue
-            tears = b"\r\nCallerIDNum: " in raw and not WHOLE.search(raw)
+            tears = b"\r\nCallerIDNum: " in raw and not all(name in raw for name in WHOLE)
             if (self._torn or tears) and not raw.startswith(b"Response: "):
-                self._torn = not RESTS.search(raw)
+                self._torn = not all(name in raw for name in ENDS)
                 log.error("dropped: a caller forged it by his caller ID", message=bytes(raw[:200]))
                 continue
             try:

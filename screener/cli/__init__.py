@@ -2,8 +2,9 @@
 
 `service` runs, checks and speaks to the running service, `looking` shows what is configured, decided
 and recorded, `lists` keeps the allow and block entries, `feeds` those of others, `trust` what calls
-taught, `campaigns` recordings, `messages` SIP messages; `replay` judges past calls, `simulate` writes calls
-to try rules on; `common` is what they share.
+taught, `recordings` what was recorded, `campaigns` what is the same in it, `packs` what laws say; `ledger`
+proves the record of calls and erases from it; `messages` are SIP messages; `replay` judges past calls,
+`simulate` writes calls to try rules on; `common` is what they share.
 """
 
 from __future__ import annotations
@@ -13,7 +14,20 @@ import sys
 import structlog
 import typer
 
-from screener.cli import campaigns, feeds, lists, looking, messages, replay, service, simulate, trust
+from screener.cli import (
+    campaigns,
+    feeds,
+    ledger,
+    lists,
+    looking,
+    messages,
+    packs,
+    recordings,
+    replay,
+    service,
+    simulate,
+    trust,
+)
 from screener.errors import ScreenerError
 
 cli = typer.Typer(
@@ -37,8 +51,11 @@ cli.add_typer(looking.config_cli, name="config")
 cli.add_typer(lists.cli, name="list")
 cli.add_typer(feeds.cli, name="feed")
 cli.add_typer(campaigns.cli, name="campaigns")
+cli.add_typer(recordings.cli, name="recordings")
 cli.add_typer(trust.cli, name="trust")
 cli.add_typer(messages.cli, name="messages")
+cli.add_typer(ledger.cli, name="ledger")
+cli.add_typer(packs.cli, name="packs")
 
 
 def main() -> None:

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from screener import __version__, app, control, dialplan, listening, telemetry, transcribing
+from screener import __version__, app, control, dialplan, listening, notifying, telemetry, transcribing
 from screener.cli.common import AsJson, Site, chosen, load, show, show_json, show_table
-from screener.config import failing, state_dir
+from screener.config import failing, failing_packs, state_dir
 from screener.errors import ConfigError, ScreenerError
 
 Dialplan = Annotated[
@@ -37,9 +37,9 @@ def run(site: Site = None) -> None:
 def check(site: Site = None, plan: Dialplan = None) -> None:
     """Check configuration, its examples and the dialplan; exit code 2 and every error if not good."""
     loaded = load(site)
-    for one in failing(loaded, own=False):
+    for one in [*failing(loaded, own=False), *failing_packs(loaded, own=False)]:
         show(f"note: by your changes an example does not hold any more: {one}")
-    if broken := failing(loaded, own=True):
+    if broken := [*failing(loaded, own=True), *failing_packs(loaded, own=True)]:
         raise ConfigError(broken)
     loaded.ami_secret()
     directory = plan or (dialplan.INSTALLED if dialplan.INSTALLED.is_dir() else dialplan.shipped_dir())
@@ -49,11 +49,14 @@ def check(site: Site = None, plan: Dialplan = None) -> None:
             asyncio.run(transcribing.ready(loaded.settings.transcription.model))
         except ScreenerError as error:
             raise ConfigError([f"{loaded.origin('screener.transcription.model')}: {error}"]) from None
+    if loaded.settings.notify.urls and not notifying.INSTALLED:
+        missing = f"the extra notify is not installed: {notifying.INSTALL}"
+        raise ConfigError([f"{loaded.origin('screener.notify.urls')}: notify.urls: {missing}"])
     policy, variant = loaded.policy, loaded.settings.variant
     show(
         f"good: {len(policy.rules)} rules in {len(policy.groups)} groups, policy {policy.hash}"
         f"{f', variant {variant}' * bool(variant)}; {len(loaded.examples)} examples; "
-        f"the dialplan in {directory} has every action"
+        f"{len(loaded.packs)} packs; the dialplan in {directory} has every action"
     )
     if not listening.INSTALLED:
         show(f"not installed: the extra audio, so recordings are not compared ({listening.INSTALL})")
@@ -93,7 +96,7 @@ def reload(site: Site = None) -> None:
 
 
 def _parts(answer: dict[str, Any]) -> list[str]:
-    ami, store, ledger = answer["ami"], answer["store"], answer["ledger"]
+    ami, store, ledger, kept = (answer[name] for name in ("ami", "store", "ledger", "recordings"))
     since = f"connected since {ami['connected_since']}" if ami["connected_since"] else "NOT connected"
     written = "good" if ledger["healthy"] else "NOT writing"
     verdicts = [
@@ -108,6 +111,8 @@ def _parts(answer: dict[str, Any]) -> list[str]:
         *([f"store: {store['risk']}"] if store["risk"] else []),
         *([f"trust: {lost} lessons lost"] if (lost := store["lost_lessons"]) else []),
         f"ledger: {written}, {ledger['waiting']} rows waiting, {ledger['dropped']} lost",
+        f"recordings: {kept['filed']} filed, {kept['lost']} lost, {kept['refused']} not made: too many",
+        *(f"recordings NOT in order: {alarm}" for alarm in kept["alarms"]),
         f"verdicts: {'; '.join(verdicts) or 'none yet'}",
         *([f"without a verdict: {', '.join(failures)}"] if failures else []),
         *([f"by profile: {', '.join(profiles)}"] if profiles else []),

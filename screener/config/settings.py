@@ -79,6 +79,12 @@ _number = such(
 
 OptionalLine = Annotated[str, StringConstraints(max_length=255), _one_line]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=255), _one_line]
+DialledPattern = Annotated[str, StringConstraints(pattern=r"^(\*|\+?[A-Za-z0-9_.#-]{1,63}\*?)$")]
+Mailbox = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.+-]{1,63}@[A-Za-z0-9_.-]{1,63}$")]
+_apprise_url = such(
+    re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+").fullmatch,
+    "expected a URL of apprise, such as mailto://… or tgram://…",
+)
 Region = Annotated[
     str,
     such(
@@ -86,6 +92,7 @@ Region = Annotated[
         "no such country; expected two capital letters such as CN or DE",
     ),
 ]
+Zone = Annotated[str, _zone]
 Directory = Annotated[Path, BeforeValidator(_absolute)]
 
 
@@ -145,6 +152,29 @@ class Transcription(Written):
     queue: Annotated[int, whole(10_000)]
 
 
+class Voicemail(Written):
+    """Into which mailbox what the screener recorded goes as well, by the number that was called."""
+
+    deliver_to: dict[DialledPattern, Mailbox]
+
+
+class Notify(Written):
+    """Whom to tell of what; the URLs hold passwords."""
+
+    urls: tuple[Annotated[str, _apprise_url], ...] = Field(repr=False)
+    events: tuple[Literal["recorded", "alarm"], ...]
+
+
+_days = whole(36_500, 0, "days, 0 to {most}")
+
+
+class Retention(Written):
+    """After how many days content is erased and recordings are deleted; 0 means never."""
+
+    ledger_days: Annotated[int, _days]
+    recordings_days: Annotated[int, _days]
+
+
 class Log(Written):
     """How much is logged, and in which form."""
 
@@ -162,12 +192,16 @@ class Settings(Written):
     region: Region
     trunks: dict[Trunk, TrunkSettings]
     city: Flag
-    timezone: Annotated[str, _zone]
+    timezone: Zone
     watch: Literal["notify", "poll", "off"]
     variant: OptionalLine
+    packs: tuple[Line, ...]
     own_numbers: tuple[Annotated[str, _number], ...]
     trust: Trust
     transcription: Transcription
+    retention: Retention
+    voicemail: Voicemail
+    notify: Notify
     log: Log
 
     @cached_property

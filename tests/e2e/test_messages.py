@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
 import sqlite3
@@ -231,8 +232,14 @@ async def test_message__screener_was_never_there__delivered_at_once_and_filed_la
         await house.caller.message(AWAY, "(欠款)".encode(), somebody())
         assert await read(house) == DUNNING
         assert time.monotonic() - began < AT_ONCE_S
+        [kept] = house.pbx.spool.glob("messages-*")
+        old = kept.with_name("messages-2020-01-01")
+        old.write_bytes(kept.read_bytes())
+        os.utime(old, (0, 0))
         await house.service.start()
         rows = await became(house, "delivered", "unreachable")
+        await until(house, lambda _: not old.exists())
+        assert kept.exists()
         assert {body(one)["call"]["text"] for one in rows} == {DUNNING.decode(), "(欠款)"}
         again = [row.body.get("missed") for one in rows for row in one if row.kind == "message-end"]
         assert again == ["away", "away"]

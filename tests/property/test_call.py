@@ -118,7 +118,8 @@ def of_channel(event: str, number: str) -> bytes:
     head = (
         f"Event: {event}\r\nPrivilege: call,all\r\nChannel: PJSIP/trunk-7\r\nCallerIDNum: {number[:80]}\r\n"
     )
-    return f"{head}{rest}Uniqueid: 1.7\r\nLinkedid: 1.7\r\nUserEvent: X\r\n\r\n".encode()
+    said = "UserEvent: X\r\n" * (event == "UserEvent")
+    return f"{head}{rest}Uniqueid: 1.7\r\nLinkedid: 1.7\r\n{said}\r\n".encode()
 
 
 PIECES = [
@@ -145,7 +146,11 @@ def test_event__any_caller_id_that_was_not_cleaned__forges_none_and_later_ones_c
         raw = of_channel(event, number.encode("utf-8", "replace").decode())
         *before, last = heard()
         assert (last["UserEvent"], last["CallerIDNum"], len(before) < 2) == ("X", "+86139", True)
-        assert all((one["Event"], one["Uniqueid"], one["UserEvent"]) == (event, "1.7", "X") for one in before)
+        for one in before:  # a header that is there twice is a list, which every reader refuses
+            assert one["Event"] == event
+            assert not isinstance(one["Uniqueid"], str) or one["Uniqueid"] == "1.7"
+            named = one.get("UserEvent")
+            assert (named == "X" or isinstance(named, list)) if event == "UserEvent" else not named
 
 
 @settings(max_examples=300)
