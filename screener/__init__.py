@@ -18,7 +18,8 @@ Then downwards, in the order in which a call meets them:
 10. `transcribing/` what callers said, in writing, if it is switched on; `wording.py` what is found in that
 11. `app.py`      the parts put together and run; `cli/` the commands
 
-Beside the way of a call: `mirror.py` copies the lists into Asterisk for the time that we are away,
+Beside the way of a call: `messages.py` is that of a SIP message,
+`mirror.py` copies the lists into Asterisk for the time that we are away,
 `codes.py` puts the last caller on a list when one of our telephones dials a star code, `voicemail.py`
 sees what became of messages, `feeds/` fetches numbers that others complain about, `steering.py`,
 `reloading.py`, `control.py` and `counters.py` let an administrator look and change things, `replay/` runs

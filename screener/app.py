@@ -22,6 +22,7 @@ from screener.errors import AmiError, ConfigError, KeyUnusable, ScreenerError
 from screener.feeds import FeedStore, Refresher, terms_of
 from screener.filing import Filing
 from screener.ledger import Ledger
+from screener.messages import Messages
 from screener.mirror import Mirror
 from screener.screening import Screener
 from screener.signing import Signer
@@ -179,8 +180,17 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
         mailboxes=mailboxes,
         long_call_s=settings.trust.long_call_s,
     )
+    messages = Messages(screener, config.wording, ledger_path(settings))
     steering = Steering(
-        config, ami=ami, state=state, ledger=written, screener=screener, feeds=feeds, hangup=hangup, clock=now
+        config,
+        ami=ami,
+        state=state,
+        ledger=written,
+        screener=screener,
+        feeds=feeds,
+        hangup=hangup,
+        clock=now,
+        commands={"release": messages.release},
     )
     codes = Codes(ami, lists, learning, ledger_path(settings), settings.place, clock=now)
     mirror = Mirror(ami, lists, settings.region, clock=lambda: now().timestamp())
@@ -193,9 +203,8 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
         steering.connected()
 
     def receive(event: Mapping[str, object]) -> None:
-        screener.receive(event)
-        codes.receive(event)
-        deliverer.receive(event)
+        for part in (screener, codes, messages, deliverer):
+            part.receive(event)
 
     housekeeping |= {
         "status and reload": steering.run,
@@ -206,6 +215,7 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
         "feeds": feeds.run,
         "the mirror in Asterisk": mirror.run,
         "voicemail messages": mailboxes.run,
+        "messages": messages.run,
     }
     return _Parts(ami, screener, receive, ready, housekeeping)
 

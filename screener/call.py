@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -22,6 +23,10 @@ END_EVENT = "ScreenerEnd"
 """UserEvent sent by the hangup handler of every screened call."""
 CODE_EVENT = "ScreenerCode"
 """UserEvent by which one of our own telephones, having dialled a star code, asks or orders something."""
+MESSAGE_EVENT = "ScreenerMessage"
+"""UserEvent by which the dialplan asks about a SIP MESSAGE; all later messages wait meanwhile."""
+MESSAGE_END_EVENT = "ScreenerMessageEnd"
+"""UserEvent that says what became of it."""
 DIALLED_EVENT = "ScreenerDialled"
 """UserEvent sent when a call of ours to the outside is over."""
 
@@ -34,6 +39,8 @@ HEARTBEAT_VARIABLE = "SCREENER_HEARTBEAT"
 """Global that the screener keeps fresh with Asterisk's own clock; stale means: do not wait."""
 VERDICT_VARIABLE = "SCREENER_VERDICT_{stage}"
 """Channel variable that carries `action:score:language` for one stage only."""
+MESSAGE_VARIABLE = "SCREENER_MESSAGE"
+"""Global that carries `id:action` for the one message that waits: its channel cannot be written to."""
 CODE_VARIABLE = "SCREENER_CODE_{step}"
 """Channel variable that carries `result:number` for one step of a star code only."""
 DELIVERS_VARIABLE = "SCREENER_DELIVERS"
@@ -58,6 +65,7 @@ class Stage(StrEnum):
 
     SETUP = "setup"
     CHALLENGE = "challenge"
+    MESSAGE = "message"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,7 @@ class Call:
     otherwise. `sender` is the From header, `verified` what Asterisk's own STIR/SHAKEN check said. `at` is
     the moment the question arrived (UTC), the only clock the verdict may use. `asked` is the same moment
     by Asterisk's own clock (s since 1970) and `deadline_ms` is how long the caller waits from then on.
+    At the stage `message` it is a SIP MESSAGE: `text` is what was written, `to` where it is to be delivered.
     """
 
     id: str
@@ -87,6 +96,8 @@ class Call:
     verified: str = ""
     agent: str = ""
     challenge: str = ""
+    text: str = ""
+    to: str = ""
 
     @property
     def trunk(self) -> str:
@@ -115,6 +126,23 @@ class Call:
             verified=read.text("Verified"),
             agent=read.text("Agent"),
             challenge=read.text("Challenge"),
+        )
+
+    @classmethod
+    def from_message(cls, event: Mapping[str, object], at: datetime) -> Call:
+        """Read a `ScreenerMessage`; raises ValueError when it is not one that can be answered."""
+        read = Headers(event)
+        return cls(
+            id=read.token("Id"),
+            channel=f"{read.text('Trunk')}-message",
+            stage=Stage.MESSAGE,
+            at=at,
+            asked=float(read.text("Asked")) / 1e6,
+            deadline_ms=int(read.text("Deadline")),
+            number=read.text("From"),
+            did=read.text("Did"),
+            text=base64.b64decode(read.text("Text")).decode("utf-8", "replace"),
+            to=read.text("To"),
         )
 
 

@@ -31,8 +31,8 @@ _MAX_LINE = 4096
 _MAX_PATH = 100
 """Bytes in the path of a unix socket, of which Linux takes 107."""
 
-Commands: TypeAlias = "Mapping[str, Callable[[], Awaitable[dict[str, Any]]]]"
-"""What can be asked for, by name, and who gives the answer."""
+Commands: TypeAlias = "Mapping[str, Callable[..., Awaitable[dict[str, Any]]]]"
+"""What can be asked for, by name, and who gives the answer; some need to be told about what."""
 
 
 @contextlib.asynccontextmanager
@@ -59,13 +59,13 @@ async def serving(directory: Path, commands: Commands) -> AsyncIterator[None]:
                 (directory / SOCKET).unlink()
 
 
-def ask(directory: Path, command: str) -> dict[str, Any]:
+def ask(directory: Path, command: str, *about: str) -> dict[str, Any]:
     """The running service's answer; NotRunning if there is none, with what to do about it."""
     try:
         with _short(directory) as path, socket.socket(socket.AF_UNIX) as line:
             line.settimeout(ASK_S)
             line.connect(path)
-            line.sendall(json.dumps({"command": command}).encode() + b"\n")
+            line.sendall(json.dumps({"command": command, "about": about}).encode() + b"\n")
             with line.makefile("rb") as answer:
                 reply = json.loads(answer.readline())
     except PermissionError as error:
@@ -134,7 +134,11 @@ async def _answer(
             line = await reader.readline()
         request = json.loads(line or b"null")
         name = str(request["command"]) if isinstance(request, dict) else ""
-        reply = await commands[name]() if name in commands else {"error": "unknown command"}
+        reply = (
+            await commands[name](*map(str, request.get("about", ())))
+            if name in commands
+            else {"error": "unknown command"}
+        )
         writer.write(json.dumps(reply, default=str).encode() + b"\n")
         await writer.drain()
     except (OSError, ValueError, LookupError):

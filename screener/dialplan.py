@@ -38,11 +38,13 @@ def check(directory: Path) -> None:
             for name in CONTEXTS
             if name not in there
         ]
-    codes = directory / "codes.conf"  # only where somebody wants star codes
-    if codes.is_file() and set(_VERSION.findall(codes.read_text("utf-8", errors="replace"))) != {
-        CONTRACT_VERSION
-    }:
-        problems.append(f"{codes}:1:1: version: is not {CONTRACT_VERSION}; copy the shipped dialplan there")
+    for part in (directory / "codes.conf", directory / "messages.conf"):  # only where somebody wants them
+        if part.is_file() and set(_VERSION.findall(part.read_text("utf-8", errors="replace"))) != {
+            CONTRACT_VERSION
+        }:
+            problems.append(
+                f"{part}:1:1: version: is not {CONTRACT_VERSION}; copy the shipped dialplan there"
+            )
     files = {path.stem: path for path in (directory / "actions").glob("*.conf")}
     for action in Action:
         path = directory / "actions" / f"{action}.conf"

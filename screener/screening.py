@@ -75,20 +75,20 @@ class Screener:
             if name == ASK_EVENT:
                 call = Call.from_event(event, at)
                 if self._is_new(call.id, call.stage):
-                    self._spawn(call.id, self.screen(call))
+                    self.spawn(call.id, self.screen(call))
             elif name == END_EVENT:
                 ending = Ending.from_event(event, at)
                 if self._is_new(ending.id, END_EVENT):
-                    self._spawn(ending.id, self.conclude(ending))
+                    self.spawn(ending.id, self.conclude(ending))
             elif name == TALK_EVENT or event.get("Event") in {STARTS, STOPS}:
                 self.talks.receive(event, at.timestamp())
             elif name == DIALLED_EVENT:
                 dialled = Dialled.from_event(event, at)
                 if self._is_new(dialled.id, DIALLED_EVENT):
-                    self._spawn(dialled.id, self.note_dialled(dialled))
+                    self.spawn(dialled.id, self.note_dialled(dialled))
         except WrongContract as error:
             log.error("calls ring unscreened", reason=str(error))
-            self._spawn("", self.ami.say_goodbye())
+            self.spawn("", self.ami.say_goodbye())
         except ValueError as error:
             log.error(
                 "an event of the dialplan was not understood; its call rings",
@@ -227,7 +227,9 @@ class Screener:
             self._asked.popitem(last=False)
         return True
 
-    def _spawn(self, call_id: str, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, call_id: str, work: Coroutine[Any, Any, None]) -> None:
+        """Do the work of one call or message; `drain` waits for it, and what it raises is logged."""
+
         async def about_call() -> None:
             with telemetry.about_call(call_id):
                 try:

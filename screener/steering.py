@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from screener.ami import Ami
     from screener.config import Config
+    from screener.control import Commands
     from screener.feeds import Refresher
     from screener.ledger import Ledger
     from screener.screening import Screener
@@ -40,7 +41,9 @@ class Steering:
         feeds: Refresher,
         hangup: asyncio.Event,
         clock: Callable[[], datetime],
+        commands: Commands,
     ) -> None:
+        self._commands = commands
         self.ami, self.state, self.ledger, self.screener, self.feeds = ami, state, ledger, screener, feeds
         self._config, self._hangup, self._clock = running, hangup, clock
         self._started_at = clock()
@@ -53,7 +56,11 @@ class Steering:
     async def run(self) -> None:
         """Listen until cancelled. What goes wrong here is logged; calls are screened all the same."""
         settings = self._config.settings
-        commands = {"status": self.status, "reload": lambda: self.reloader.reload("screener reload")}
+        commands = {
+            "status": self.status,
+            "reload": lambda: self.reloader.reload("screener reload"),
+            **self._commands,
+        }
         async with control.serving(settings.state_dir, commands), asyncio.TaskGroup() as group:
             if self._config.site and settings.watch != "off":
                 group.create_task(self.reloader.watch(self._config.site, poll=settings.watch == "poll"))

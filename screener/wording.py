@@ -78,6 +78,13 @@ _TOKEN = re.compile(
     r"(?P<slot>\{[a-z]+\})|(?P<mark>[()|?…\[\] ])|(?P<word>[^(){}|?…\[\]*+\\^.\s]+)|(?P<bad>.)"
 )
 _MARKS = {"(": "(?:", "[": "(?P<value>", "]": ")", "…": "[^.?!。]{0,40}?", " ": "[ ,-]{1,2}"}
+_LINK = re.compile(
+    r"(?:https?://|www\.)\S|(?<![\w@.-])[a-z0-9-]{1,40}\.(?:com|cn|net|cc|top|xyz|me|ly|tk)/", re.IGNORECASE
+)
+_COUNTED: dict[str, Kind] = {
+    "message.amounts": "amount", "message.dates": "due", "message.debts": "collection",
+    "message.threats": "threat", "message.pretexts": "pretext",
+}  # fmt: skip
 _CJK = "\u3400-\u9fff"
 
 
@@ -190,6 +197,14 @@ class Wording:
             currency = self._currencies[unit[0].lower()] if unit else usual
             return f"{counted:.{2 if counted % 1 else 0}f} {currency}"
         return _date(said, said_on) if slot == "date" else said
+
+
+def facts_of_message(sender: str, kind: str, text: str, found: Iterable[Finding]) -> dict[str, str | int]:
+    """The facts `message.*`; `sender` is the user part of its address, `kind` that of it as a number."""
+    kinds = [one.kind for one in found]
+    facts: dict[str, str | int] = {name: kinds.count(of) for name, of in _COUNTED.items()}
+    facts["message.sender"] = "alphanumeric" if kind == "invalid" and any(map(str.isalpha, sender)) else kind
+    return facts | {"message.chars": len(text), "message.links": len(_LINK.findall(text[:TEXT_BOUND]))}
 
 
 def count(said: str) -> Decimal | None:

@@ -3,8 +3,8 @@
 `service` runs, checks and speaks to the running service, `looking` shows what is configured, decided
 and recorded, `lists` keeps the allow and block entries, `feeds` those of others, `trust` what calls
 taught, `recordings` what was recorded, `campaigns` what is the same in it, `packs` what laws say; `ledger`
-proves the record of calls and erases from it; `replay` judges past calls, `simulate` writes calls to try
-rules on; `common` is what they share.
+proves the record of calls and erases from it; `messages` are SIP messages; `replay` judges past calls,
+`simulate` writes calls to try rules on; `common` is what they share.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from screener.cli import (
     ledger,
     lists,
     looking,
+    messages,
     packs,
     recordings,
     replay,
@@ -52,6 +53,7 @@ cli.add_typer(feeds.cli, name="feed")
 cli.add_typer(campaigns.cli, name="campaigns")
 cli.add_typer(recordings.cli, name="recordings")
 cli.add_typer(trust.cli, name="trust")
+cli.add_typer(messages.cli, name="messages")
 cli.add_typer(ledger.cli, name="ledger")
 cli.add_typer(packs.cli, name="packs")
 

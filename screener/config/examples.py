@@ -19,7 +19,7 @@ from screener import number
 from screener.call import Call, Stage
 from screener.config.settings import Line, OptionalLine, Region, such, whole
 from screener.config.validating import key_place, locate
-from screener.facts import CATALOGUE, PRESENTATIONS, facts_of, never_seen
+from screener.facts import CATALOGUE, NO_TEXT, PRESENTATIONS, facts_of, never_seen
 from screener.policy import Flag, Number, Symbol, Written
 from screener.verdict import Action  # noqa: TC001 - pydantic reads annotations
 
@@ -84,7 +84,7 @@ else:
         **{
             fact.name: (_TYPES[fact.type], Field(default=None, description=fact.meaning))
             for fact in CATALOGUE
-            if fact.source in {"state", "talk"}
+            if fact.source in {"state", "talk", "message"}
         },
     )
 
@@ -103,15 +103,16 @@ class ImaginedCall(Written):
     diversion: Arrived
     attestation: Literal["", "A", "B", "C"]
     challenge: Literal["", "passed", "failed"]
+    message: Flag
 
     def asked(self, zone: Any) -> Call:  # noqa: ANN401 - a tzinfo
         """The question of the dialplan, on the wall clock of this zone."""
         return Call(
             "example",
             f"{self.trunk}-0",
-            Stage.CHALLENGE if self.challenge else Stage.SETUP,
+            Stage.MESSAGE if self.message else Stage.CHALLENGE if self.challenge else Stage.SETUP,
             at=self.at.replace(tzinfo=zone),
-            **self.model_dump(exclude={"at", "trunk", "trunk_region"}),
+            **self.model_dump(exclude={"at", "trunk", "trunk_region", "message"}),
         )
 
 
@@ -192,7 +193,8 @@ def _said(example: Example, config: Config, where: Place) -> str:
     if example.call.trunk_region:
         where = replace(where, trunks=((call.trunk, example.call.trunk_region),))
     caller = number.parse(call.number, where.region_of(call.trunk), call.presentation)
-    observed = never_seen(caller) | example.facts.model_dump(exclude_unset=True)
+    empty = NO_TEXT if example.call.message else {}
+    observed = {**never_seen(caller), **empty} | example.facts.model_dump(exclude_unset=True)
     verdict = config.policy.judge(facts_of(call, caller, observed, where))
     differences = list(_differences(expect, verdict))
     if not differences:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FactValue = str | int | float | bool
 FactType = Literal["string", "int", "double", "bool"]
-Source = Literal["call", "number", "clock", "state", "challenge", "talk"]
+Source = Literal["call", "number", "clock", "state", "challenge", "talk", "message"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,8 @@ class Fact:
 
     `call`: what the dialplan sent; `number`: the numbering plans; `clock`: the moment of the question
     in the site's time zone; `state`: Redis; `challenge`: the caller has been challenged in this call;
-    `talk`: Asterisk tells when he talks (TALK_DETECT), which it does on the screening leg alone.
+    `talk`: Asterisk tells when he talks (TALK_DETECT), which it does on the screening leg alone;
+    `message`: it is a SIP MESSAGE, whose text is read.
     """
 
     name: str
@@ -75,7 +76,7 @@ CATALOGUE: Final[tuple[Fact, ...]] = (
     Fact(
         "trunk.region", "string", "ISO 3166", "number", "country in whose plan the trunk's numbers are read"
     ),
-    Fact("call.stage", "string", "", "call", "setup before the answer, challenge after the key press"),
+    Fact("call.stage", "string", "", "call", "setup, challenge after the key press, or message"),
     Fact("call.presentation", "string", "", "call", "CALLERID(pres): allowed…, prohib…, unavailable"),
     Fact("call.diverted", "bool", "", "call", "the call was forwarded to us from another number"),
     Fact("call.diverted_from", "string", "", "number", "that other number in international form"),
@@ -90,6 +91,18 @@ CATALOGUE: Final[tuple[Fact, ...]] = (
     Fact("talk.through_s", "double", "s", "talk", "talked on when we began to speak again; 0: he paused"),
     Fact("talk.monologue_s", "double", "s", "talk", "his longest speech without a pause of 1.2 s"),
     Fact("talk.silent_s", "double", "s", "talk", "from our latest prompt's end to his first word or now"),
+    Fact(
+        "message.sender", "string", "", "message", "alphanumeric if a name, such as BANK, else as caller.kind"
+    ),
+    Fact("message.chars", "int", "characters", "message", "length of the text"),
+    Fact("message.links", "int", "links", "message", "web addresses in it"),
+    Fact("message.amounts", "int", "amounts", "message", "sums of money that it names"),
+    Fact("message.dates", "int", "days", "message", "days by which something is due"),
+    Fact("message.debts", "int", "phrases", "message", "phrases of debt collection"),
+    Fact(
+        "message.threats", "int", "phrases", "message", "phrases that threaten: court, police, credit record"
+    ),
+    Fact("message.pretexts", "int", "phrases", "message", "phrases of fraud: trouble, offers, a parcel held"),
     Fact("list.allow", "bool", "", "state", "an allow entry decides for this caller"),
     Fact("list.block", "bool", "", "state", "a block entry decides for this caller"),
     Fact("list.entry", "string", "", "state", "the deciding entry: a number, a prefix or a block"),
@@ -231,6 +244,12 @@ UNLISTED: Final[Mapping[str, FactValue]] = {
     **NO_CHALLENGES,
 }
 """What the store says of a caller whom no list and no feed names, and who never had to do with us."""
+
+NO_TEXT: Final[Mapping[str, FactValue]] = {
+    "message.sender": "mobile",
+    **{fact.name: 0 for fact in CATALOGUE if fact.source == "message" and fact.type == "int"},
+}
+"""Of an empty message from a mobile number."""
 
 _FIRST_CALL: Final[Mapping[str, FactValue]] = {
     "caller.calls_1m": 1,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from screener.call import Call
     from screener.facts.catalogue import FactValue
 
-_OBSERVED = frozenset(("state", "talk"))
+_OBSERVED = frozenset(("state", "talk", "message"))
 _OBSERVED_TYPES = {fact.name: PYTHON_TYPES[fact.type] for fact in CATALOGUE if fact.source in _OBSERVED}
 PRESENTATIONS: Final = {"unavailable"} | {
     f"{shown}{screening}"
@@ -69,9 +69,9 @@ def facts_of(
 
     `caller` is `parse(call.number, place.region_of(call.trunk), …)`; the other numbers of the call are
     read by the same numbering plan. `observed` is what the store knows, named as in the catalogue:
-    empty when it is down; and how the caller talked. Of `observed` only the facts whose source is `state` or
-    `talk` are taken, and only in their declared type; the rest is dropped, since a store that others write
-    to must not decide who is calling.
+    empty when it is down; how the caller talked; and what a message says. Of `observed` only the facts whose
+    source is `state`, `talk` or `message` are taken, and only in their declared type; the rest is dropped,
+    since a store that others write to must not decide who is calling.
     """
     facts = (
         {name: _admitted(name, value) for name, value in observed.items()}

@@ -26,6 +26,13 @@ transcript
     `path` and `sha256` of the recording, `text`, `language`, `probability`, `model`,
     `seconds`, `took_s`, `wording` [{kind, name, value, quote}].
 
+message
+    a SIP MESSAGE: `call` with its `text` and `to`, `facts`, `verdict`, `timings`, `missing` as of a call;
+    `wording` as of a transcript. Without a verdict it came while the screener was away.
+message-end
+    `status` (delivered, held, filed, unreachable), `missed` as of a call.
+message-release
+    somebody had it delivered afterwards.
 delivered
     `mailbox` into which the recording went besides, `status` (SUCCESS, or VoiceMail's word for why not),
     `message` (its path without ending).
@@ -54,6 +61,9 @@ from screener.ledger.reader import (
     deleted,
     ends,
     filed,
+    message,
+    messages,
+    messages_filed,
     oldest_first,
 )
 from screener.ledger.store import Row, append
@@ -76,6 +86,9 @@ __all__ = [
     "deleted",
     "ends",
     "filed",
+    "message",
+    "messages",
+    "messages_filed",
     "oldest_first",
     "verify",
 ]

@@ -31,7 +31,9 @@ WHERE at_us >= ? AND body != '' AND call_id != '' AND NOT EXISTS (
 ) ORDER BY at_us DESC, seq DESC
 """
 OLDEST_FIRST = FIRST_ROWS.replace("DESC", "ASC")
-FROM_OUTSIDE = FIRST_ROWS.replace("at_us >= ?", "at_us >= ? AND kind != 'dialled'", 1)
+FROM_OUTSIDE = FIRST_ROWS.replace("at_us >= ?", "at_us >= ? AND kind NOT IN ('dialled', 'message')", 1)
+MESSAGES = FIRST_ROWS.replace("at_us >= ?", "at_us >= ? AND kind = 'message'", 1)
+MESSAGES_FILED = "SELECT call_id, kind FROM row WHERE at_us >= ? AND kind IN ('message', 'message-end')"
 ROWS_OF_CALL = """
 SELECT pbx, call_id, kind, at_us, body FROM row WHERE pbx = ? AND call_id = ? AND body != '' ORDER BY seq
 """
@@ -115,6 +117,28 @@ def oldest_first(path: Path, since: datetime | None = None) -> Iterator[tuple[Ro
     with reading(path) as db:
         for key in db.execute(OLDEST_FIRST, (micros(since),)):
             yield tuple(decode(*row) for row in db.execute(ROWS_OF_CALL, key))
+
+
+def messages(path: Path, since: datetime | None = None) -> Iterator[tuple[Row, ...]]:
+    """SIP messages, the latest first, each with all its rows, unfit to print; raises as `calls`."""
+    with reading(path) as db:
+        for key in db.execute(MESSAGES, (micros(since),)):
+            rows = tuple(decode(*row) for row in db.execute(ROWS_OF_CALL, key))
+            if any(row.kind == "message" for row in rows):  # else it was erased
+                yield rows
+
+
+def message(path: Path, message_id: str) -> tuple[Row, ...]:
+    """All rows of one SIP message, none if there is no such message; raises as `calls`."""
+    with reading(path) as db:
+        rows = [decode(*row) for row in db.execute(ROWS_OF_CALL, ("", escaped(message_id)))]
+    return tuple(rows) if any(row.kind == "message" for row in rows) else ()
+
+
+def messages_filed(path: Path, since: datetime) -> set[tuple[str, str]]:
+    """Ids and kinds of the rows of SIP messages, erased ones too; raises as `calls`."""
+    with reading(path) as db:
+        return set(db.execute(MESSAGES_FILED, (micros(since),)))
 
 
 def count(path: Path, since: datetime | None = None) -> int:

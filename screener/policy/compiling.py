@@ -104,7 +104,14 @@ class _Compiler:
                     text = f"symbols in a circle: {' needs '.join(circle)}"
                     found.append(Problem((*at, "when"), 1, 1, text))
             for later in sorted(self._later_than(rule, symbol)):
-                found.append(Problem((*at, "when"), 1, 1, f"{later} is not asked before stage challenge"))
+                found.append(
+                    Problem(
+                        (*at, "when"),
+                        1,
+                        1,
+                        f"{later} is not asked before stage {self._by_symbol[later][1].stage}",
+                    )
+                )
             for offset, text in template_problems(rule.because, self._facts):
                 line = rule.because.count("\n", 0, offset) + 1
                 column = offset - rule.because.rfind("\n", 0, offset)
@@ -112,10 +119,9 @@ class _Compiler:
         return found
 
     def _later_than(self, rule: Rule, symbol: str) -> Iterator[str]:
-        if rule.stage is Stage.SETUP:
-            for needed in self._needs[symbol]:
-                if self._by_symbol[needed][1].stage is not Stage.SETUP:
-                    yield needed
+        for needed in self._needs[symbol]:
+            if self._by_symbol[needed][1].stage not in {Stage.SETUP, rule.stage}:
+                yield needed
 
     def _circles(self) -> Iterator[list[str]]:
         """Every circle of symbols, from the first of its symbols in the alphabet back to it."""
@@ -158,7 +164,7 @@ class _Compiler:
         asked = {
             symbol: rule
             for group, symbol, rule in _rules(document)
-            if group.enabled and rule.enabled and (rule.stage is Stage.SETUP or stage is Stage.CHALLENGE)
+            if group.enabled and rule.enabled and _asked(group, rule, stage)
         }
         depth: dict[str, int] = {}
         for symbol in TopologicalSorter(self._needs).static_order():
@@ -196,6 +202,11 @@ class _Compiler:
         if symbols not in self._at_once:
             self._at_once[symbols] = self.language.compile_all(one.rule.when for one in rules)
         return self._at_once[symbols]
+
+
+def _asked(group: Group, rule: Rule, stage: Stage) -> bool:
+    also = group.messages if stage is Stage.MESSAGE else True
+    return rule.stage is stage or (rule.stage is Stage.SETUP and also)
 
 
 def _rules(document: PolicyDocument) -> Iterator[tuple[Group, str, Rule]]:

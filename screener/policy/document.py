@@ -31,7 +31,8 @@ from screener.policy.values import (
 class Rule(Written):
     """One symbol: what it asks, what it adds, and what it says to the person who reads the verdict.
 
-    `stage` is the first stage at which the rule is asked; it is asked at all later ones too.
+    `stage` is the first stage of a call at which the rule is asked; it is asked at all later ones too, and
+    with `messages` in its group of messages. With the stage `message` it is asked of messages alone.
     """
 
     score: Number = Field(description="What it adds to the score: + is suspicious, - is trust, 0 observes.")
@@ -41,7 +42,7 @@ class Rule(Written):
     shadow: Flag = Field(default=False, description="Counted and shown, but changes no verdict.")
     force: Forced = Field(default=None, description="Decides whatever the score is.")
     enabled: Flag = Field(default=True, description="false: not asked.")
-    stage: FirstStage = Field(default=Stage.SETUP, description="challenge: asked only after the challenge.")
+    stage: FirstStage = Field(default=Stage.SETUP, description="challenge or message: asked only then.")
 
 
 class Group(Written):
@@ -50,6 +51,7 @@ class Group(Written):
     group: GroupName = Field(description="The group's name, in small letters.")
     description: Text = Field(description="What the rules have in common.")
     enabled: Flag = Field(description="false: none of the rules is asked.")
+    messages: Flag = Field(default=False, description="true: asked of SIP messages, too.")
     max_score: Positive = Field(description="The most that the positive scores add together.")
     rules: dict[Symbol, Rule] = Field(description="The rules by their symbols, in capitals.")
 

@@ -8,7 +8,7 @@ How the sum is made, so that a person can repeat it:
 - The total is the sum over the groups, rounded to six decimals, so that 0.1 + 0.2 reaches 0.3.
 - The highest threshold that the total reaches is the action, unless a rule with `force` fired.
 - A caller is challenged once: at the challenge stage the action `challenge` is not available any more,
-  neither by score nor by force.
+  neither by score nor by force. Nor is it for a message; what would be recorded is held there.
 - A rule in shadow is asked and shown, but everything that counts sees it as not fired, so the verdict is
   the same as without it. Other rules in shadow see whether it fired.
 - A rule that is not enabled has not fired.
@@ -201,7 +201,7 @@ class Policy:
         rows = (
             (Action.REJECT, self.actions.reject),
             (Action.VOICEMAIL, self.actions.voicemail),
-            (Action.CHALLENGE, None if stage is Stage.CHALLENGE else self.actions.challenge),
+            (Action.CHALLENGE, self.actions.challenge if stage is Stage.SETUP else None),
         )
         return tuple((action, at) for action, at in rows if at is not None)
 
@@ -222,7 +222,7 @@ class Policy:
         score = round(math.fsum(group.total for group in self.sums(hits)), _DECIMALS) + 0.0
         action = next((action for action, at in self.thresholds(stage) if score >= at), Action.ALLOW)
         forcing = {hit.force: hit.symbol for hit in reversed(hits) if hit.force and not hit.shadow}
-        if stage is Stage.CHALLENGE:
+        if stage is not Stage.SETUP:
             forcing.pop(Action.CHALLENGE, None)
         forced = next((forced for forced in FORCE_PRECEDENCE if forced in forcing), None)
         return Verdict(
@@ -270,7 +270,7 @@ class _Sheet:
 
 def stage_of(facts: Mapping[str, FactValue]) -> Stage:
     """The stage that the facts belong to."""
-    return Stage.CHALLENGE if facts.get("call.stage") == Stage.CHALLENGE else Stage.SETUP
+    return next((stage for stage in Stage if stage == facts.get("call.stage")), Stage.SETUP)
 
 
 def _clean(value: FactValue) -> FactValue:

@@ -69,7 +69,7 @@ def _forced(value: object) -> Action | None:
 def _stage(value: object) -> Stage:
     if isinstance(value, str) and value in tuple(Stage):
         return Stage(value)
-    raise PydanticCustomError("stage", "expected setup or challenge")
+    raise PydanticCustomError("stage", "expected setup, challenge or message")
 
 
 def _symbol(value: object) -> str:

@@ -42,6 +42,8 @@ class LedgerFile:
     def calls(self, since: datetime | None) -> Iterator[PastCall | PastDial]:
         """Every question of every call, and whom we dialled; those of one call follow each other."""
         for rows in ledger.oldest_first(self.path, since):
+            if rows[0].kind == "message":
+                continue
             if rows[0].kind == "dialled":
                 yield _dialled(rows[0])
             else:

@@ -27,13 +27,14 @@ app_audiosocket app_cdr app_chanspy app_dial app_exec app_mixmonitor app_origina
 app_record app_senddtmf app_stack app_system app_userevent
 app_verbose app_waitforsilence bridge_builtin_features
 bridge_native_rtp bridge_simple chan_pjsip codec_alaw codec_gsm codec_resample codec_ulaw format_gsm
-format_pcm format_wav func_callerid func_cdr func_channel func_curl func_cut func_db func_dialplan
+format_pcm format_wav func_base64 func_callerid func_cdr func_channel func_curl func_cut func_db func_dialplan
 func_global func_groupcount func_hangupcause func_logic func_math func_module func_periodic_hook func_rand
 func_sprintf func_strings func_talkdetect func_timeout func_uri pbx_config res_audiosocket
 res_clioriginate res_crypto res_curl res_format_attr_h264 res_musiconhold res_pjproject res_pjsip
 res_pjsip_authenticator_digest res_pjsip_caller_id res_pjsip_diversion res_pjsip_dtmf_info
-res_pjsip_endpoint_identifier_ip res_pjsip_header_funcs res_pjsip_outbound_authenticator_digest
-res_pjsip_pubsub res_pjsip_rfc3326 res_pjsip_sdp_rtp res_pjsip_session res_rtp_asterisk res_sorcery_astdb
+res_pjsip_endpoint_identifier_ip res_pjsip_header_funcs res_pjsip_messaging
+res_pjsip_outbound_authenticator_digest res_pjsip_pubsub
+res_pjsip_rfc3326 res_pjsip_sdp_rtp res_pjsip_session res_rtp_asterisk res_sorcery_astdb
 res_sorcery_config res_sorcery_memory res_stir_shaken res_timing_timerfd
 """.split()  # noqa: SIM905 - a list of words reads better as words
 
@@ -43,6 +44,7 @@ static=yes
 writeprotect=yes
 
 #include screener/screener.conf
+#include screener/messages.conf
 
 [globals]
 SCREENER_SPOOL={spool}/screener
@@ -51,6 +53,16 @@ SCREENER_SPOOL={spool}/screener
 [from-trunk]
 exten => _[+0-9].,1,ExecIf(${{DIALPLAN_EXISTS(screener,s,1)}}?Gosub(screener,s,1(${{EXTEN}})))
  same => n,Dial(PJSIP/phone,30)
+ same => n,Hangup()
+[messages-from-trunk]
+exten => _[+0-9].,1,GotoIf(${{DIALPLAN_EXISTS(screener-messages,s,1)}}?ask)
+ same => n,MessageSend(pjsip:phone,${{MESSAGE(from)}})
+ same => n,Hangup()
+ same => n(ask),Gosub(screener-messages,s,1(${{EXTEN}},pjsip:phone,PJSIP/trunk))
+ same => n,Hangup()
+exten => 404,1,Gosub(screener-messages,s,1(${{EXTEN}},pjsip:away,PJSIP/trunk))
+ same => n,Hangup()
+exten => 408,1,Gosub(screener-messages,s,1(${{EXTEN}},pjsip:dead,PJSIP/trunk))
  same => n,Hangup()
 {extra}
 """
@@ -70,6 +82,7 @@ bind=127.0.0.1:{sip}
 [trunk]
 type=endpoint
 context=from-trunk
+message_context=messages-from-trunk
 disallow=all
 allow=ulaw
 direct_media=no
@@ -105,6 +118,20 @@ from_domain=127.0.0.1
 [other]
 type=aor
 contact=sip:other@127.0.0.1:{phone}
+[away]
+type=endpoint
+aors=away
+[away]
+type=aor
+max_contacts=1
+[dead]
+type=endpoint
+aors=dead
+[dead]
+type=aor
+contact=sip:dead@127.0.0.1:9
+qualify_frequency=1
+qualify_timeout=0.3
 """
 
 MANAGER = """
@@ -177,7 +204,17 @@ class Asterisk:
     def write(self) -> None:
         """Write the whole configuration."""
         etc, data = self.directory / "etc", self.directory / "data"
-        for name in ("etc", "var", "run", "spool", "log", "db", "data/sounds/en", "data/sounds/zh"):
+        for name in (
+            "etc",
+            "var",
+            "run",
+            "spool",
+            "log",
+            "db",
+            "spool/screener",
+            "data/sounds/en",
+            "data/sounds/zh",
+        ):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
         for item in self.binary.data.iterdir():
             if item.name != "sounds" and not (data / item.name).exists():

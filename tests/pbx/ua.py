@@ -166,6 +166,8 @@ class UserAgent(asyncio.DatagramProtocol):
         self.answer_after = answer_after
         self.dialogs: dict[bytes, Dialog] = {}
         self.incoming: asyncio.Queue[Dialog] = asyncio.Queue()
+        self.messages: asyncio.Queue[bytes] = asyncio.Queue()
+        self.statuses: dict[bytes, asyncio.Future[int]] = {}
         self.replies: dict[bytes, bytes] = {}
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -240,6 +242,30 @@ class UserAgent(asyncio.DatagramProtocol):
         self._spawn(self._invite(dialog))
         return dialog
 
+    async def message(
+        self,
+        to: str,
+        body: bytes,
+        number: str | bytes = "+4930123456",
+        sender: bytes | None = None,
+    ) -> int:
+        """Send a SIP MESSAGE once; the status that it was answered with. 200 and 202 mean taken, not read."""
+        number = number.encode() if isinstance(number, str) else number
+        sender = sender if sender is not None else b"<sip:%s@127.0.0.1:%d>" % (number, self.port)
+        call_id = b"%d.%d@127.0.0.1" % (next(_ids), random.randrange(1 << 40))
+        self.statuses[call_id] = asyncio.get_running_loop().create_future()
+        self.send(
+            b"MESSAGE sip:%s@127.0.0.1:%d SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%d;branch=z9hG4bK%s\r\n"
+            b"Max-Forwards: 70\r\nFrom: %s;tag=%s\r\nTo: <sip:%s@127.0.0.1:%d>\r\n"
+            b"Call-ID: %s\r\nCSeq: 1 MESSAGE\r\nContent-Type: text/plain;charset=UTF-8\r\n"
+            b"Content-Length: %d\r\n\r\n%s"
+            % (
+                *(to.encode(), self.pbx[1], self.port, call_id.replace(b"@", b"-"), sender),
+                *(call_id[:8], to.encode(), self.pbx[1], call_id, len(body), body),
+            )
+        )
+        return await asyncio.wait_for(self.statuses[call_id], 5)
+
     async def _invite(self, dialog: Dialog) -> None:
         pause = 0.5
         while dialog.status == 0 and not dialog.ended.is_set() and pause < 20:
@@ -271,6 +297,8 @@ class UserAgent(asyncio.DatagramProtocol):
             dialog = self.dialogs.get(call_id)
             if dialog and b"INVITE" in _header(data, b"CSeq"):
                 self._response(dialog, data)
+            if (status := self.statuses.get(call_id)) and not status.done():
+                status.set_result(int(data[8:11]))
             return
         method = data.split(b" ", 1)[0]
         if method == b"INVITE":
@@ -281,6 +309,8 @@ class UserAgent(asyncio.DatagramProtocol):
             return
         dialog = self.dialogs.get(call_id)
         self._reply(data, 200, b"OK")
+        if method == b"MESSAGE":
+            self.messages.put_nowait(data)
         if dialog and method in (b"BYE", b"CANCEL") and not dialog.ended.is_set():
             if method == b"CANCEL":
                 self._reply(dialog._request, 487, b"Request Terminated")

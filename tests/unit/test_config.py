@@ -248,7 +248,7 @@ def test_config__bad_value__named_with_file_line_column_and_key(
         (
             "because: loud",
             "because: loud\n    stage: end",
-            "10:12: rules.LOUD.stage: expected setup or challenge",
+            "10:12: rules.LOUD.stage: expected setup, challenge or message",
         ),
         ("LOUD:", "Loud:", "6:3: rules.Loud: a symbol is written in capitals, such as DID_FANOUT"),
         (

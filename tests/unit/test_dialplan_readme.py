@@ -20,6 +20,8 @@ FOLDER = dialplan.shipped_dir()
 README = (FOLDER / "README.md").read_text("utf-8")
 CONF = {path.name: path.read_text("utf-8") for path in sorted(FOLDER.rglob("*.conf"))}
 PLAN = re.sub(r"^\s*;.*$", "", "\n".join(CONF.values()), flags=re.MULTILINE)
+[FIELDS] = re.findall(r"Set\(LOCAL\(fields\)=(.*)\)$", PLAN, re.MULTILINE)
+"""What a ScreenerMessage has in common with a line that is kept for the screener."""
 FROM_ASTERISK = {"Uniqueid", "Channel"}
 OURS = {
     "stage", "SCREENER_DEADLINE_MS", "asked", "CALLERID(num-pres)", "SCREENER_CHALLENGE", "SCREENER_ACTION",
@@ -28,6 +30,8 @@ OURS = {
     "CDR(disposition)", "HANGUPCAUSE",
     "SCREENER_CALL", "SCREENER_DELIVER_MS", "SCREENER_MAILBOX", "SCREENER_UNRECORDED", "STRFTIME(,,%s%6q)",
     "VMSTATUS", "SCREENER_NOTICE_AT", "SCREENER_LEG", "ARG1", "step", "list", "SCREENER_CODE_DEADLINE_MS",
+    "SCREENER_MESSAGE_DEADLINE_MS", "id", "status", "URIENCODE(${ARG2})", "URIENCODE(${ARG3})",
+    "BASE64_ENCODE(${MESSAGE(body)})",
 }  # fmt: skip
 """What no stranger can write, and therefore need not be encoded."""
 
@@ -43,6 +47,7 @@ def table(heading: str) -> dict[str, list[str]]:
 def sent(event: str) -> dict[str, str]:
     """The headers of a UserEvent in the dialplan and their values."""
     [line] = re.findall(rf"UserEvent\({event},(.*)\)$", PLAN, re.MULTILINE)
+    line = line.replace("${fields}", FIELDS)
     headers, depth, start = [], 0, 0
     for at, char in enumerate(line):
         depth += (char in "({") - (char in ")}")
@@ -72,7 +77,11 @@ class Listener(Mapping[str, object]):
 ASK: tuple[str, str, Callable[..., Any]] = (call.ASK_EVENT, "ScreenerAsk: a question", Call.from_event)
 END: tuple[str, str, Callable[..., Any]] = (call.END_EVENT, "ScreenerEnd: a call is over", Ending.from_event)
 CODE: tuple[str, str, Callable[..., Any]] = (call.CODE_EVENT, "ScreenerCode: a star code", Code.from_event)
-
+MESSAGE: tuple[str, str, Callable[..., Any]] = (
+    call.MESSAGE_EVENT,
+    "ScreenerMessage: a SIP MESSAGE",
+    Call.from_message,
+)
 OURS_OUT: tuple[str, str, Callable[..., Any]] = (
     call.DIALLED_EVENT,
     "ScreenerDialled: we called somebody",
@@ -97,13 +106,15 @@ DELIVERED: tuple[str, str, Callable[..., Any]] = (
 )
 
 
-@pytest.mark.parametrize(("event", "heading", "reader"), [ASK, END, CODE, OURS_OUT, TALK, DELIVER, DELIVERED])
+@pytest.mark.parametrize(
+    ("event", "heading", "reader"), [ASK, END, CODE, MESSAGE, OURS_OUT, TALK, DELIVER, DELIVERED]
+)
 def test_event__fields_sent_read_and_documented__are_the_same(
     event: str, heading: str, reader: Callable[..., Any]
 ) -> None:
     listener = Listener(
         {"Version": "1", "Uniqueid": "1", "Channel": "x-1", "Stage": "setup", "Asked": "1", "Deadline": "1"}
-        | {"Step": "do", "List": "block", "Call": "2"}
+        | {"Id": "m1", "Step": "do", "List": "block", "Call": "2"}
     )
     reader(listener, datetime(2025, 3, 1, tzinfo=UTC))
     listener.read.discard("Event")
@@ -114,19 +125,27 @@ def test_event__fields_sent_read_and_documented__are_the_same(
     assert f"Version `{CONTRACT_VERSION}`" in README
 
 
-@pytest.mark.parametrize("event", [one[0] for one in (ASK, END, CODE, OURS_OUT, TALK, DELIVER, DELIVERED)])
+@pytest.mark.parametrize(
+    "event",
+    [
+        one[0]
+        for one in (ASK, END, CODE, OURS_OUT, TALK, DELIVER, DELIVERED, MESSAGE, [call.MESSAGE_END_EVENT])
+    ],
+)
 def test_event__what_a_stranger_can_write__is_cut_without_parentheses_and_encoded(event: str) -> None:
     for header, value in sent(event).items():
         if header == "Version":
             continue
-        if value.startswith("${URIENCODE(") and header != "Recording":
-            assert re.fullmatch(r"\$\{URIENCODE\(\$\{REPLACE\([A-Z_()a-z]+:0:\d+,\(\)\)\}\)\}", value), header
+        if value.startswith("${URIENCODE(${REPLACE(") and header != "Recording":
+            assert re.fullmatch(r"\$\{URIENCODE\(\$\{REPLACE\([A-Z_()a-z1]+:0:\d+,\(\)\)\}\)\}", value), (
+                header
+            )
         elif header != "Recording":
             assert value.removeprefix("${").removesuffix("}") in OURS, header
 
 
 def test_variables__in_the_dialplan_and_documented__are_the_same() -> None:
-    answers = {call.VERDICT_VARIABLE.format(stage=stage) for stage in Stage}
+    answers = {call.VERDICT_VARIABLE.format(stage=stage) for stage in (Stage.SETUP, Stage.CHALLENGE)}
     answers |= {call.CODE_VARIABLE.format(step=step) for step in Step}
     used = set(re.findall(r"SCREENER_[A-Z_]+", PLAN)) - {"SCREENER_VERDICT_", "SCREENER_CODE_"}
     assert "SCREENER_VERDICT_${stage}" in PLAN
@@ -142,7 +161,8 @@ def test_variables__set_by_the_screener__are_those_of_the_contract() -> None:
         call.HEARTBEAT_VARIABLE,
         call.MIRROR_VARIABLE,
         call.MIRROR_VARIABLE + "_",
-        *(call.VERDICT_VARIABLE.format(stage=stage) for stage in Stage),
+        *(call.VERDICT_VARIABLE.format(stage=stage) for stage in (Stage.SETUP, Stage.CHALLENGE)),
+        call.MESSAGE_VARIABLE,
         *(call.CODE_VARIABLE.format(step=step) for step in Step),
         call.DELIVERS_VARIABLE,
         *call.MAILBOX_VARIABLES,
@@ -158,8 +178,8 @@ def test_variables__set_by_the_screener__are_those_of_the_contract() -> None:
 
 
 def test_options__defaults_and_documented_defaults__are_the_same() -> None:
-    both = CONF["screener.conf"] + CONF["codes.conf"]
-    sections = "".join(re.findall(r"^\[globals\]$(.*?)^\[", both, re.MULTILINE | re.DOTALL))
+    files = CONF["screener.conf"] + CONF["codes.conf"] + CONF["messages.conf"]
+    sections = "".join(re.findall(r"^\[globals\]$(.*?)^\[", files, re.MULTILINE | re.DOTALL))
     defaults = dict(re.findall(r"^(SCREENER_\w+)=([^;\n]*?) *(?:;.*)?$", sections, re.MULTILINE))
     assert defaults == {name: default.strip("`") for name, (default, _) in table("Options").items()}
     assert len(defaults) > 5

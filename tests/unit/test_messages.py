@@ -1,0 +1,136 @@
+"""What is read of a message, found in it, and made of it."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from screener import config, ledger, number
+from screener.call import Call, Stage
+from screener.facts import UNLISTED, facts_of
+from screener.ledger import Ledger, Row
+from screener.messages import kept, state_of
+from screener.replay.past import PastCall
+from screener.replay.recorded import LedgerFile
+from screener.verdict import Action
+from screener.wording import facts_of_message
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AT = datetime(2026, 3, 4, 12, tzinfo=UTC)
+EVENT = {"Version": "1", "Id": "m1", "Asked": "1000000", "Deadline": "500", "Trunk": "PJSIP%2Fmy-trunk"}
+SHIPPED = config.load(None, environ={})
+WORDING = SHIPPED.wording
+
+
+def event(text: bytes, **more: str) -> dict[str, str]:
+    return {**EVENT, "Text": base64.b64encode(text).decode(), **more}
+
+
+def judged(text: str, sender: str = "+8613912345678", listed: str = "") -> tuple[Action, set[str]]:
+    place = SHIPPED.settings.place
+    message = Call("m1", "PJSIP/carrier-message", Stage.MESSAGE, AT, number=sender, text=text)
+    caller = number.parse(sender, "CN")
+    found = WORDING.find(text, language="", region="CN", said_on=date(2026, 3, 4))
+    said = facts_of_message(sender, caller.kind.value, text, found)
+    verdict = SHIPPED.policy.judge(facts_of(message, caller, {**UNLISTED, **said, listed: True}, place))
+    return verdict.action, {hit.symbol for hit in verdict.hits}
+
+
+def test_message__event__read_with_its_trunk_and_text_as_they_are() -> None:
+    read = Call.from_message(event("（欠款）\r\n(x".encode(), From="%3Csip:1@h%3E", To="pjsip%3Aphone"), AT)
+    assert (read.text, read.trunk, read.stage) == ("（欠款）\r\n(x", "PJSIP/my-trunk", Stage.MESSAGE)
+    assert (read.number, read.to, read.asked, read.deadline_ms) == ("<sip:1@h>", "pjsip:phone", 1.0, 500)
+
+
+@pytest.mark.parametrize(
+    "change", [{"Id": ""}, {"Id": "a b"}, {"Asked": "x"}, {"Text": "x"}, {"Version": "2"}]
+)
+def test_message__malformed_event__refused(change: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"\S"):
+        Call.from_message({**event(b"hi"), **change}, AT)
+
+
+@pytest.mark.parametrize(
+    ("text", "sender", "known"),
+    [
+        ("您尾号1234的账单1537.35元，请于12月5日前还款", "95588", {"amounts": 1, "sender": "short_code"}),
+        ("欠款1537.35元已逾期，否则起诉", "+8617712345678", {"amounts": 1, "threats": 1, "sender": "mobile"}),
+        ("see https://a.example/x or pay.top/1", "CMB", {"links": 2, "sender": "alphanumeric", "threats": 0}),
+        ("晚上回来吃饭吗", "+8617712345678", {"debts": 0, "threats": 0, "links": 0, "chars": 7}),
+        ("mail me at a@b.com, it is 3.com or so", "1", {"links": 0}),
+    ],
+)  # fmt: skip
+def test_message__text__facts_found(text: str, sender: str, known: dict[str, object]) -> None:
+    found = WORDING.find(text, language="", region="CN", said_on=date(2026, 3, 4))
+    facts = facts_of_message(sender, number.parse(sender, "CN").kind.value, text, found)
+    assert {name: facts[f"message.{name}"] for name in known} == known
+
+
+def test_message__words_alone__held_only_of_a_private_number_that_presses() -> None:
+    pressing = "您的欠款1537.35元已逾期，请今天还款，否则起诉并移交法院"
+    assert judged(pressing)[0] is Action.VOICEMAIL
+    assert judged(pressing, "95588")[0] is Action.ALLOW
+    assert judged(pressing, "CMB")[0] is Action.ALLOW
+    assert judged(pressing, listed="list.allow")[0] is Action.ALLOW
+    assert judged("欠款1537.35元，请今天还款")[0] is Action.ALLOW
+    assert judged("hello", listed="list.block")[0] is Action.VOICEMAIL
+
+
+def test_message__rules_of_calls__are_not_asked() -> None:
+    assert judged("hello", "anonymous") == (Action.ALLOW, set())
+    asked = {
+        one.symbol
+        for layer in SHIPPED.policy.layers[Stage.MESSAGE]
+        for batch in layer.batches
+        for one in batch.rules
+    }
+    assert {"BLOCKLISTED", "FEED_LISTED", "MESSAGE_DEBT"} <= asked
+    assert asked.isdisjoint({"WITHHELD", "NEW_CALLER", "CHALLENGE_FAILED"})
+    for stage in (Stage.SETUP, Stage.CHALLENGE):
+        assert all(
+            one.rule.stage is not Stage.MESSAGE
+            for layer in SHIPPED.policy.layers[stage]
+            for batch in layer.batches
+            for one in batch.rules
+        )
+
+
+def test_message__line_that_was_kept__read_and_nonsense_passed_over() -> None:
+    line = b"Id: m2,Asked: 1772625600000000,Status: unreachable,Missed: late,To: pjsip%3Aa,From: 2,Text: aGk="
+    message, end = kept(line) or pytest.fail("not read")
+    assert (message.id, message.text, message.to, message.at) == ("m2", "hi", "pjsip:a", AT)
+    assert end == {"status": "unreachable", "missed": "late"}
+    for spoilt in (
+        b"",
+        b"\xff",
+        line.replace(b"Asked: 1", b"Asked: 9" * 20),
+        line.replace(b"Text: a", b"Text: ="),
+    ):
+        assert kept(spoilt) is None
+
+
+def test_message__what_became_of_it__by_its_latest_row() -> None:
+    def rows(*kinds: tuple[str, str]) -> tuple[Row, ...]:
+        return tuple(Row("m1", kind, AT, {"status": status}) for kind, status in kinds)
+
+    assert state_of(rows(("message", ""))) == "unknown"
+    assert state_of(rows(("message", ""), ("message-end", "held"))) == "held"
+    assert state_of(rows(("message-end", "held"), ("message-release", ""))) == "released"
+
+
+def test_ledger__messages__apart_from_calls_and_from_what_replay_judges(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with Ledger.open(path) as written:
+        written.append(Row("1.1", "setup", AT, {"call": {}, "facts": {}, "verdict": {"action": "allow"}}))
+        for kind in ("message", "message-end"):
+            written.append(Row("m1", kind, AT, {"call": {"text": "hi"}, "facts": {}, "verdict": {}}))
+    assert [one.call_id for one in ledger.calls(path)] == ["1.1"]
+    assert [[row.kind for row in one] for one in ledger.messages(path)] == [["message", "message-end"]]
+    assert [row.kind for row in ledger.message(path, "m1")] == ["message", "message-end"]
+    assert ledger.message(path, "1.1") == ()
+    assert [one.call.id for one in LedgerFile(path).calls(None) if isinstance(one, PastCall)] == ["1.1"]
