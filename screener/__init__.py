@@ -25,6 +25,7 @@ sees what became of messages, `feeds/` fetches numbers that others complain abou
 past calls through a policy, `simulation/` imagines callers and knows nothing of our rules.
 
 `talking.py` is how a caller talks while we speak to him, before his telephone or ours rings.
+`packs/` holds what laws say of calls against the contacts of a case; it decides about no call.
 `listening.py` compares what callers said with what was heard before: `audio/` is its arithmetic.
 `headers.py` decodes the events of the dialplan, `text.py` makes strangers' text safe to show, `sip.py`
 takes their addresses apart, `dialplan.py` checks

@@ -11,7 +11,7 @@ import typer
 
 from screener import __version__, app, control, dialplan, listening, telemetry, transcribing
 from screener.cli.common import AsJson, Site, chosen, load, show, show_json, show_table
-from screener.config import failing, state_dir
+from screener.config import failing, failing_packs, state_dir
 from screener.errors import ConfigError, ScreenerError
 
 Dialplan = Annotated[
@@ -37,9 +37,9 @@ def run(site: Site = None) -> None:
 def check(site: Site = None, plan: Dialplan = None) -> None:
     """Check configuration, its examples and the dialplan; exit code 2 and every error if not good."""
     loaded = load(site)
-    for one in failing(loaded, own=False):
+    for one in [*failing(loaded, own=False), *failing_packs(loaded, own=False)]:
         show(f"note: by your changes an example does not hold any more: {one}")
-    if broken := failing(loaded, own=True):
+    if broken := [*failing(loaded, own=True), *failing_packs(loaded, own=True)]:
         raise ConfigError(broken)
     loaded.ami_secret()
     directory = plan or (dialplan.INSTALLED if dialplan.INSTALLED.is_dir() else dialplan.shipped_dir())
@@ -53,7 +53,7 @@ def check(site: Site = None, plan: Dialplan = None) -> None:
     show(
         f"good: {len(policy.rules)} rules in {len(policy.groups)} groups, policy {policy.hash}"
         f"{f', variant {variant}' * bool(variant)}; {len(loaded.examples)} examples; "
-        f"the dialplan in {directory} has every action"
+        f"{len(loaded.packs)} packs; the dialplan in {directory} has every action"
     )
     if not listening.INSTALLED:
         show(f"not installed: the extra audio, so recordings are not compared ({listening.INSTALL})")

@@ -7,6 +7,7 @@ the merged tree must be complete; a file of the site needs to hold only what it 
 from screener.config.examples import failing
 from screener.config.layers import shipped_dir, stamps
 from screener.config.loading import SECRET_VARIABLE, Config, load, state_dir
+from screener.config.packs import failing_packs
 from screener.config.settings import Ami, Log, Redis, Settings, Tls
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Settings",
     "Tls",
     "failing",
+    "failing_packs",
     "load",
     "shipped_dir",
     "stamps",

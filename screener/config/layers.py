@@ -21,7 +21,9 @@ EXAMPLES = "examples.yaml"
 PROFILES = "profiles.yaml"
 RULES = "rules"
 WORDING = "wording"
+PACKS = "packs"
 VARIANTS = "variants"
+FOLDERS = (RULES, WORDING, PACKS)
 FILES = (SETTINGS, POLICY, FEEDS, PROFILES, EXAMPLES)
 
 Stamps: TypeAlias = tuple[tuple[str, int, int, int], ...]
@@ -142,7 +144,7 @@ def _read_directory(directory: Path, shown: str) -> Layers:
 
 def _names(directory: Path) -> list[str]:
     found = [path.name for path in directory.iterdir() if _is_yaml(path)]
-    for folder in (RULES, WORDING):
+    for folder in FOLDERS:
         if (directory / folder).is_dir():
             found += [f"{folder}/{path.name}" for path in (directory / folder).iterdir() if _is_yaml(path)]
     return found
@@ -156,7 +158,7 @@ def _is_yaml(path: Path) -> bool:
 def _misplaced(name: str) -> str | None:
     if name.endswith(".yml"):
         return f"is not read; name it {name.removesuffix('.yml')}.yaml"
-    if name in FILES or name.startswith((f"{RULES}/", f"{WORDING}/")):
+    if name in FILES or name.startswith(tuple(f"{folder}/" for folder in FOLDERS)):
         return None
     close = get_close_matches(name, FILES, 1, 0.7)
     return "is not read" + (f"; did you mean {close[0]}?" if close else f"; rules belong into {RULES}/")

@@ -27,6 +27,7 @@ from screener.config.layers import (
     stamps,
 )
 from screener.config.nodes import Node, Place, Scalar, Sequence, Tree
+from screener.config.packs import packs_of
 from screener.config.settings import Settings
 from screener.config.validating import check, key_place, locate, salvage
 from screener.errors import ConfigError
@@ -46,6 +47,8 @@ from screener.wording import Lexicon, Wording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from screener.packs import Pack
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -83,6 +86,7 @@ class Config:
     feeds: Mapping[str, Feed] = field(default_factory=dict)
     examples: Mapping[str, Example] = field(default_factory=dict)
     lexicons: tuple[Lexicon, ...] = ()
+    packs: Mapping[str, Pack] = field(default_factory=dict)
     made_for: str = ""
     site: Path | None = None
     stamps: Stamps = ()
@@ -155,6 +159,7 @@ def load(
     feeds = _checked(FeedsFile, FEEDS, layers, defaults_under="feeds")
     examples = _checked(ExamplesFile, EXAMPLES, layers, defaults_under="examples")
     lexicons = [_checked(Lexicon, name, layers) for name in sorted(layers.trees) if name.startswith(WORDING)]
+    packs = packs_of(layers, settings)
     groups = _groups(layers)
     problems += forced_by_feeds(groups, [layers.trees[name] for name in layers.rule_files])
     profiles = _checked(ProfilesFile, PROFILES, layers)
@@ -175,7 +180,9 @@ def load(
         raise ConfigError(list(dict.fromkeys(problems)))
     tried, home = examples.examples, layers.made_for
     said = tuple(filter(None, lexicons))
-    return Config(settings, document, policy, layers.trees, feeds.feeds, tried, said, home, site, before)
+    return Config(
+        settings, document, policy, layers.trees, feeds.feeds, tried, said, packs, home, site, before
+    )
 
 
 def state_dir(site: Path | None) -> Path:

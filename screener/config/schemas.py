@@ -12,8 +12,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from screener.config.examples import ExamplesFile
 from screener.config.feeds import FeedsFile
-from screener.config.layers import EXAMPLES, FEEDS, POLICY, PROFILES, RULES, SETTINGS, WORDING, shipped_dir
+from screener.config.layers import (
+    EXAMPLES,
+    FEEDS,
+    PACKS,
+    POLICY,
+    PROFILES,
+    RULES,
+    SETTINGS,
+    WORDING,
+    shipped_dir,
+)
 from screener.config.nodes import Tree, read_tree
+from screener.config.packs import PackDocument
 from screener.config.settings import Settings
 from screener.policy import Group, PolicyFile, ProfilesFile
 from screener.wording import Lexicon
@@ -31,6 +42,7 @@ MODELS: Final[Mapping[str, tuple[str, type[Written]]]] = {
     "feeds": (FEEDS, FeedsFile),
     "examples": (EXAMPLES, ExamplesFile),
     "wording": (f"{WORDING}/*.yaml", Lexicon),
+    "packs": (f"{PACKS}/*.yaml", PackDocument),
 }
 """Of each schema by its name: the files that it is for, and the model that it is made from."""
 

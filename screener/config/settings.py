@@ -86,6 +86,7 @@ Region = Annotated[
         "no such country; expected two capital letters such as CN or DE",
     ),
 ]
+Zone = Annotated[str, _zone]
 Directory = Annotated[Path, BeforeValidator(_absolute)]
 
 
@@ -162,9 +163,10 @@ class Settings(Written):
     region: Region
     trunks: dict[Trunk, TrunkSettings]
     city: Flag
-    timezone: Annotated[str, _zone]
+    timezone: Zone
     watch: Literal["notify", "poll", "off"]
     variant: OptionalLine
+    packs: tuple[Line, ...]
     own_numbers: tuple[Annotated[str, _number], ...]
     trust: Trust
     transcription: Transcription

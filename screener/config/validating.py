@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -125,7 +126,9 @@ def _meant(model: type[BaseModel], tree: Tree, path: Steps) -> str | None:
     kind: Any = model
     for part in path[:-1]:
         fields = getattr(kind, "model_fields", None)
-        kind = fields[part].annotation if fields else get_args(kind)[1]
+        kind = fields[part].annotation if fields else [one for one in get_args(kind) if one is not ...][-1]
+        if isinstance(kind, UnionType):
+            kind = get_args(kind)[0]
     used = locate(tree, path[:-1])
     free = [name for name in kind.model_fields if not isinstance(used, Tree) or name not in used]
     # A lower layer or `defaults` may have set the one that is meant.

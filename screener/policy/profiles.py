@@ -52,13 +52,13 @@ def _trunk(value: object) -> str:
 
 
 def _days(value: object) -> str:
-    if isinstance(value, str) and _weekdays(value):
+    if isinstance(value, str) and weekdays(value):
         return value
     raise PydanticCustomError("days", "expected a day (mon), a range of days (mon-fri) or holiday")
 
 
 def _hours(value: object) -> str:
-    if isinstance(value, str) and _span(value):
+    if isinstance(value, str) and span(value):
         return value
     raise PydanticCustomError(
         "hours", "expected hours such as 08:00-18:00, or over midnight 22:00-06:00, up to 24:00"
@@ -80,7 +80,7 @@ def _date(value: object) -> str:
     raise PydanticCustomError("date", "expected a date such as 2026-10-01")
 
 
-def _weekdays(text: str) -> tuple[int, ...]:
+def weekdays(text: str) -> tuple[int, ...]:
     """The days as 1 to 7, holiday as 0; a range may go over the week's end. Empty if it is neither."""
     if text == HOLIDAY:
         return (0,)
@@ -91,7 +91,7 @@ def _weekdays(text: str) -> tuple[int, ...]:
     return tuple(1 + (start + day) % 7 for day in range((end - start) % 7 + 1))
 
 
-def _span(text: str) -> tuple[int, int] | None:
+def span(text: str) -> tuple[int, int] | None:
     """Minutes from midnight of the day on which the span begins; the end may lie on the next."""
     match = _SPAN.fullmatch(text)
     if not match:
@@ -187,8 +187,8 @@ class Condition:
         return cls(
             profile.did,
             profile.trunk,
-            frozenset(day for days in profile.days for day in _weekdays(days)),
-            tuple(filter(None, map(_span, profile.hours))),
+            frozenset(day for days in profile.days for day in weekdays(days)),
+            tuple(filter(None, map(span, profile.hours))),
             frozenset(holidays),
         )
 

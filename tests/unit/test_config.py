@@ -406,14 +406,14 @@ def test_config__rule_file_with_syntax_error__no_complaints_about_symbols_that_i
     assert problem.startswith("site/rules/lists.yaml:2:1: yaml: ")
 
 
-NAMED = {"rules", "feeds", "profiles", "examples", "patterns", "currencies"}
+NAMED = {"rules", "feeds", "profiles", "examples", "patterns", "currencies", "hours"}
 """Below these are names, not keys."""
 
 
 def keys_of_shipped_files() -> dict[tuple[str, str], list[tuple[int, int, str]]]:
     """Every key that a shipped file holds: line, column, key, by the file and by what is misspelt together.
 
-    That is each key alone, but of what is named in an examples.yaml or a variant the first keys together,
+    That is each key alone, but of what is named in an examples.yaml, a pack or a variant the first together,
     then the second ones, …: each must give one problem all the same.
     """
     found: dict[tuple[str, str], list[tuple[int, int, str]]] = {}
@@ -422,7 +422,7 @@ def keys_of_shipped_files() -> dict[tuple[str, str], list[tuple[int, int, str]]]
         top = yaml.compose(path.read_text(), Loader=yaml.CBaseLoader)
         assert top
         numbers: Counter[str] = Counter()
-        named = {"examples", "patterns"} if "variants" not in name else NAMED
+        named = NAMED if name.startswith(("variants/", "packs/")) else {"examples", "patterns"}
         todo = [(top, "", "")]
         while todo:
             node, below, of = todo.pop()
@@ -440,12 +440,15 @@ def test_config__each_key_of_the_shipped_files_misspelt__one_problem_at_its_line
     keys = keys_of_shipped_files()
     assert sum(map(len, keys.values())) > 900
     shutil.copytree(shipped_dir(), "copy")
+    no_pack = "title: none\nabout: nobody\nzone: UTC\nrules: {}\nexamples: {}\n"
+    for pack in Path("copy").glob("packs/*.yaml"):  # they take most of the time, and have their turn
+        pack.write_text(no_pack)
     for (name, _), together in sorted(keys.items(), key=lambda one: "examples" not in one[0][0]):
         path, variant = Path("copy") / name, name.split("/")[1] if name.startswith("variants/") else ""
-        if "examples" not in name:  # they take most of the time, and have their turn
+        if "examples" not in name:  # so do they
             for examples in Path("copy").rglob("examples.yaml"):
                 examples.write_text(examples.read_text().partition("\nexamples:")[0] + "\nexamples: {}\n")
-        sound = path.read_text()
+        sound = (shipped_dir() / name).read_text() if name.startswith("packs/") else path.read_text()
         lines = sound.splitlines(keepends=True)
         for line, column, key in together:
             lines[line] = lines[line][:column] + key + "x" + lines[line][column + len(key) :]
@@ -453,7 +456,7 @@ def test_config__each_key_of_the_shipped_files_misspelt__one_problem_at_its_line
         write("screener.yaml", f"variant: '{variant}'\n")
         with pytest.raises(ConfigError) as caught:
             load(Path("site"), shipped=Path("copy"), environ={})
-        path.write_text(sound)
+        path.write_text(no_pack if name.startswith("packs/") else sound)
         problems = sorted(caught.value.problems)
         wanted = sorted((f"shipped/{name}:{line + 1}:{column + 1}: ", key) for line, column, key in together)
         assert len(problems) == len(wanted), (problems, wanted)
