@@ -24,6 +24,10 @@ sees what became of messages, `feeds/` fetches numbers that others complain abou
 `reloading.py`, `control.py` and `counters.py` let an administrator look and change things, `replay/` runs
 past calls through a policy, `simulation/` imagines callers and knows nothing of our rules.
 
+`filing.py` is where recordings go when a call is over, `spool.py` the directory in which they lie: who may
+read it, what room is left. `delivering.py` brings them into Asterisk's own mailboxes, `notifying.py` tells
+people.
+
 `talking.py` is how a caller talks while we speak to him, before his telephone or ours rings.
 `packs/` holds what laws say of calls against the contacts of a case; it decides about no call.
 `listening.py` compares what callers said with what was heard before: `audio/` is its arithmetic.

@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from screener import ledger, listening, number, recordings
+from screener import listening, notifying, number
 from screener.ami import Account, Ami
 from screener.codes import Codes
+from screener.delivering import Deliverer
 from screener.errors import AmiError, ConfigError, ScreenerError
 from screener.feeds import FeedStore, Refresher, terms_of
+from screener.filing import Filing
 from screener.ledger import Ledger
 from screener.mirror import Mirror
 from screener.screening import Screener
+from screener.spool import Spool
 from screener.state import Campaigns, EmbeddedServer, Learning, Lists, State
 from screener.steering import Steering
 from screener.transcribing import Transcriber
@@ -45,11 +48,8 @@ SWITCH_S = 0.0005
 REVISIT_S = 90.0
 """When to look again for recordings that were still being made when the connection came back."""
 CANCEL_S = 0.1
-CHECK_S = 30.0
 AGAIN_S = 5.0
 """The pause before housekeeping that failed is begun again."""
-LOW_DISK_BYTES = 500_000_000
-"""About nine hours of both legs; below this an alarm is raised, recording goes on."""
 
 
 def now() -> datetime:
@@ -125,8 +125,6 @@ class _Parts:
 async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncExitStack) -> _Parts:
     """Build the parts; `stack` closes them, the store last."""
     settings = config.settings
-    secret = config.ami_secret().get_secret_value()
-    tls = _tls(settings.ami.tls)
     stack.enter_context(written := Ledger.open(ledger_path(settings)))
     housekeeping: dict[str, Callable[[], Coroutine[None, None, None]]] = {}
     url = settings.redis.url
@@ -140,8 +138,9 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
     stack.push_async_callback(feeds.store.close)
     lists = Lists(url, settings.region, settings.own_numbers)
     stack.push_async_callback(lists.close)
+    secret = config.ami_secret().get_secret_value()
     account = Account(settings.ami.host, settings.ami.port, settings.ami.username, secret)
-    ami = Ami(account, tls, settings.ami.tls.server_name)
+    ami = Ami(account, _tls(settings.ami.tls), settings.ami.tls.server_name)
     listener = None
     if listening.INSTALLED:
         stack.push_async_callback((campaigns := Campaigns(url)).close)
@@ -156,19 +155,28 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
     if settings.transcription.enabled:
         transcriber = Transcriber(settings.transcription, config.wording, written, settings.place, clock=now)
         housekeeping["transcripts"] = transcriber.run
+    notifier = notifying.started(settings.notify)
+    deliverer = Deliverer(settings.voicemail.deliver_to, ami, written, notifier, clock=now)
+    filing = Filing(
+        Spool(settings.recordings_dir, notifier.alarm if notifier else None),
+        written,
+        settings.place,
+        now,
+        listener=listener,
+        transcriber=transcriber,
+        deliverer=deliverer,
+    )
     screener = Screener(
         ami=ami,
         state=state,
         policy=config.policy,
         ledger=written,
         place=settings.place,
-        spool=settings.recordings_dir,
+        filing=filing,
         clock=now,
-        listener=listener,
         learning=learning,
         mailboxes=mailboxes,
         long_call_s=settings.trust.long_call_s,
-        transcriber=transcriber,
     )
     steering = Steering(
         config, ami=ami, state=state, ledger=written, screener=screener, feeds=feeds, hangup=hangup, clock=now
@@ -186,11 +194,13 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
     def receive(event: Mapping[str, object]) -> None:
         screener.receive(event)
         codes.receive(event)
+        deliverer.receive(event)
 
     housekeeping |= {
         "status and reload": steering.run,
-        "recordings": lambda: _after_each_gap(screener, settings, connected),
-        "disk space": lambda: _watch_disk(settings.recordings_dir),
+        "recordings": lambda: _after_each_gap(ami, filing, deliverer, connected),
+        "the directory of recordings": filing.spool.watch,
+        "messages for mailboxes": deliverer.run,
         "feeds": feeds.run,
         "the mirror in Asterisk": mirror.run,
         "voicemail messages": mailboxes.run,
@@ -226,7 +236,7 @@ async def _kept_up(what: str, work: Callable[[], Coroutine[None, None, None]]) -
         await asyncio.sleep(AGAIN_S)
 
 
-async def _after_each_gap(screener: Screener, settings: Settings, connected: asyncio.Event) -> None:
+async def _after_each_gap(ami: Ami, filing: Filing, deliverer: Deliverer, connected: asyncio.Event) -> None:
     """Whenever calls begin to be screened: see that the dialplan fits, file what was recorded meanwhile."""
     again: float | None = None
     while True:
@@ -236,9 +246,11 @@ async def _after_each_gap(screener: Screener, settings: Settings, connected: asy
         except TimeoutError:
             again = None
         connected.clear()
-        if screener.ami.ready.is_set():
-            await _compare_places(screener.ami, settings.recordings_dir)
-        await _adopt(screener, ledger_path(settings))
+        if ami.ready.is_set():
+            await _compare_places(ami, filing.spool.root)
+            with contextlib.suppress(AmiError):  # the next connection tries again
+                await deliverer.announce()
+        await filing.adopt()
 
 
 async def _compare_places(ami: Ami, directory: Path) -> None:
@@ -253,31 +265,6 @@ async def _compare_places(ami: Ami, directory: Path) -> None:
         log.error(
             "recordings_dir is not where the dialplan records", recordings_dir=str(directory), spool=spool
         )
-
-
-async def _adopt(screener: Screener, path: Path) -> None:
-    """File the recordings that were made while nobody listened."""
-    try:
-        known = await asyncio.to_thread(ledger.filed, path)
-        for stem in await asyncio.to_thread(recordings.adopt, screener.spool, known):
-            await screener.adopt(stem)
-    except ScreenerError as error:
-        log.error("recordings could not be looked through", reason=str(error))
-    except Exception:
-        log.exception("recordings could not be looked through")
-
-
-async def _watch_disk(directory: Path) -> None:
-    """Raise an alarm while there is little room for recordings."""
-    while True:
-        try:
-            free = await asyncio.to_thread(recordings.free_bytes, directory)
-        except Exception as error:  # noqa: BLE001 - whatever it is, calls go on being screened
-            log.error("recordings cannot be written", reason=str(error))
-        else:
-            if free < LOW_DISK_BYTES:
-                log.error("little space left for recordings", directory=str(directory), free_bytes=free)
-        await asyncio.sleep(CHECK_S)
 
 
 def _tls(settings: Tls) -> ssl.SSLContext | None:

@@ -25,12 +25,21 @@ CODE_EVENT = "ScreenerCode"
 DIALLED_EVENT = "ScreenerDialled"
 """UserEvent sent when a call of ours to the outside is over."""
 
+DELIVER_EVENT = "ScreenerDeliver"
+"""UserEvent by which a channel of the dialplan's own asks into which mailbox a recording goes."""
+DELIVERED_EVENT = "ScreenerDelivered"
+"""UserEvent that says what became of that."""
+
 HEARTBEAT_VARIABLE = "SCREENER_HEARTBEAT"
 """Global that the screener keeps fresh with Asterisk's own clock; stale means: do not wait."""
 VERDICT_VARIABLE = "SCREENER_VERDICT_{stage}"
 """Channel variable that carries `action:score:language` for one stage only."""
 CODE_VARIABLE = "SCREENER_CODE_{step}"
 """Channel variable that carries `result:number` for one step of a star code only."""
+DELIVERS_VARIABLE = "SCREENER_DELIVERS"
+"""Global by which the screener says that recordings are to go into mailboxes."""
+MAILBOX_VARIABLES = ("SCREENER_MAILBOX", "SCREENER_NUMBER", "SCREENER_NAME", "SCREENER_REASON")
+"""Channel variables that say where a recording goes, whose it is, and why he was recorded."""
 MIRROR_VARIABLE = "SCREENER_MIRROR"
 """Global that names what lies ready for Asterisk's own database, and in how many globals `…_0`, `…_1`, …"""
 MIRRORED_VARIABLE = "SCREENER_MIRRORED"
@@ -118,7 +127,8 @@ class Ending:
     path of the two sound files without their endings, empty when nothing was recorded. `voicemail` is the
     path of a message that Asterisk's own VoiceMail took, without its ending. The call lasted `lasted_s`, of
     it `held_s` after something of ours answered; `by_caller`: he hung up. `peer` is the channel that
-    answered; empty where none did. An older dialplan says none of the last three.
+    answered; empty where none did. `unrecorded` says why the voicemail made no recording: "full" (too many
+    at once), "notice" (none could be played), else empty. An older dialplan says none of the last four.
     """
 
     id: str
@@ -140,6 +150,7 @@ class Ending:
     lasted_s: float | None = None
     held_s: float | None = None
     by_caller: bool = False
+    unrecorded: str = ""
 
     @classmethod
     def from_event(cls, event: Mapping[str, object], at: datetime) -> Ending:
@@ -165,6 +176,7 @@ class Ending:
             lasted_s=read.number("Lasted"),
             held_s=read.number("Held"),
             by_caller=read.text("By") == "caller",
+            unrecorded=read.text("Unrecorded"),
         )
 
 

@@ -87,7 +87,7 @@ class Codes:
         except Exception:
             log.exception("a star code could not be followed", phone=code.phone)
             answer = "failed"
-        await self._ami.answer(code, CODE_VARIABLE.format(step=code.step), answer)
+        await self._ami.answer(code, {CODE_VARIABLE.format(step=code.step): answer})
 
     async def _last(self, code: Code) -> str:
         caller = await asyncio.to_thread(self._caller, code)

@@ -1,4 +1,4 @@
-"""Recordings as Asterisk leaves them: found, waited for, hashed, measured. Never changed, never deleted.
+"""Recordings as Asterisk leaves them: found, waited for, hashed, measured. Never changed.
 
 MixMonitor writes `<root>/<YYYY-MM-DD>/<uniqueid>-caller.wav` (the caller's leg) and
 `…-mix.wav`. It closes them shortly after the call has ended, and only then do the
@@ -12,7 +12,6 @@ import asyncio
 import hashlib
 import os
 import re
-import shutil
 import stat
 import struct
 import sys
@@ -42,7 +41,7 @@ PCM = 1
 PCM_BITS = 16
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
-_FILE = re.compile(rf"(?P<call>.+)-(?:{'|'.join(LEGS)})\.wav")
+FILE = re.compile(rf"(?P<call>.+)-(?:{'|'.join(LEGS)})\.wav")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,7 @@ def sound(root: Path, stem: Path, leg: str, *, at_most_s: float) -> bytes:
     file cannot be read, or is not such a sound.
     """
     path = _paths(root, stem)[leg]
-    file = _open(path)
+    file = opened(path)
     if file is None:
         return b""
     with file:
@@ -160,7 +159,7 @@ def adopt(root: Path, known: Mapping[str, int]) -> list[Path]:
         for day in root.iterdir() if root.exists() else ():
             if _DAY.fullmatch(day.name) and day.is_dir() and not day.is_symlink():
                 for file in os.scandir(day):
-                    name = _FILE.fullmatch(file.name)
+                    name = FILE.fullmatch(file.name)
                     if not name or not file.is_file(follow_symlinks=False):
                         continue
                     if known.get(file.name) != file.stat(follow_symlinks=False).st_size:
@@ -172,38 +171,30 @@ def adopt(root: Path, known: Mapping[str, int]) -> list[Path]:
     return sorted(stems)
 
 
-def free_bytes(root: Path) -> int:
-    """Space left for recordings; of the nearest directory that exists while `root` does not.
-
-    Raises ScreenerError when the file system does not tell.
-    """
-    place = root.absolute()
+def inside(root: Path, path: Path) -> Path:
+    """The real place of a path from outside; ScreenerError unless it is below `root` by name and in truth."""
     try:
-        while not place.exists() and place != place.parent:
-            place = place.parent
-        return shutil.disk_usage(place).free
-    except OSError as error:
+        real_parent = path.parent.resolve()
+        below = real_parent.is_relative_to(root.resolve())
+    except (OSError, ValueError, RuntimeError):
+        below = False
+    if not below or ".." in path.parts or "\0" in path.name or not path.name:
         raise ScreenerError(
-            f"{root}: the space left for recordings is unknown: {error}; check the disk"
-        ) from error
+            f"{str(path)!r}: refused as a recording, it is not below {root}; check the dialplan's path"
+        )
+    return real_parent / path.name
 
 
 def _paths(root: Path, stem: Path) -> dict[str, Path]:
-    """Name the legs' files; the stem comes from outside and must lie below `root` by name and in truth."""
-    try:
-        real_root, real_parent = root.resolve(), stem.parent.resolve()
-        inside = real_parent.is_relative_to(real_root)
-    except (OSError, ValueError, RuntimeError):
-        inside = False
-    if not inside or ".." in stem.parts or "\0" in stem.name or not stem.name:
-        raise ScreenerError(
-            f"{str(stem)!r}: refused as a recording, it is not below {root}; check the dialplan's path"
-        )
-    return {leg: real_parent / f"{stem.name}-{leg}.wav" for leg in LEGS}
+    place = inside(root, stem)
+    return {leg: place.with_name(f"{place.name}-{leg}.wav") for leg in LEGS}
 
 
-def _open(path: Path) -> BinaryIO | None:
-    """Open the file, None when there is none; a link, device or pipe in its place is refused."""
+def opened(path: Path) -> BinaryIO | None:
+    """Open the file, None when there is none; a link, device or pipe in its place is refused.
+
+    Raises ScreenerError for those, and when it cannot be read.
+    """
     try:
         file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
     except FileNotFoundError:
@@ -221,7 +212,7 @@ def _all_closed(paths: dict[str, Path]) -> bool:
 
 
 def _closed(path: Path) -> bool:
-    file = _open(path)
+    file = opened(path)
     if file is None:
         return False
     with file:
@@ -234,7 +225,7 @@ def _closed(path: Path) -> bool:
 
 def _measure(path: Path, leg: str) -> Recording | None:
     """Hash first, then measure no more than what was hashed: the file may still be growing."""
-    file = _open(path)
+    file = opened(path)
     if file is None:
         return None
     with file:

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from screener import number, recordings, telemetry
+from screener import number, telemetry
 from screener.call import ASK_EVENT, DIALLED_EVENT, END_EVENT, Call, Dialled, Ending, Stage, endpoint
 from screener.counters import Counters
 from screener.errors import ScreenerError
@@ -32,21 +30,14 @@ if TYPE_CHECKING:
 
     from screener.ami import Ami
     from screener.facts import Place
+    from screener.filing import Filing
     from screener.ledger import Ledger
-    from screener.listening import Listener
     from screener.policy import Policy
-    from screener.recordings import Recording
     from screener.state import Learning, State
-    from screener.transcribing import Transcriber
     from screener.voicemail import Mailboxes
 
 log = structlog.get_logger(__name__)
 
-SETTLE_S = 10.0
-"""How long Asterisk may take to close a recording before it is filed as it is."""
-ADOPT_S = 1.0
-STILL_WRITTEN_S = 60.0
-"""An open recording that nobody has written to for so long will not be closed any more."""
 EMERGENCY_S = 3600
 """After a call of ours to an emergency number, nobody is challenged for being unknown for so long."""
 REMEMBERED = 10_000
@@ -64,17 +55,14 @@ class Screener:
         policy: Policy,
         ledger: Ledger,
         place: Place,
-        spool: Path,
+        filing: Filing,
         clock: Callable[[], datetime],
         learning: Learning,
         mailboxes: Mailboxes,
         long_call_s: int,
-        listener: Listener | None = None,
-        transcriber: Transcriber | None = None,
     ) -> None:
-        self.listener, self.transcriber = listener, transcriber
         self.ami, self.state, self.policy = ami, state, policy
-        self.ledger, self.place, self.spool, self.clock = ledger, place, spool, clock
+        self.ledger, self.place, self.filing, self.clock = ledger, place, filing, clock
         self.learning, self.mailboxes, self.long_call_s = learning, mailboxes, long_call_s
         self.counters, self.talks = Counters(), Talks()
         self._asked: OrderedDict[tuple[str, str], None] = OrderedDict()
@@ -140,8 +128,8 @@ class Screener:
         reached = await self.ami.decide(call, verdict)
         clock.lap("send_ms")
         self.counters.count(call.stage, verdict, policy, reached)
-        if self.listener and verdict.action is Action.VOICEMAIL:
-            self.listener.follow(call.id, caller)
+        if self.filing.listener and verdict.action is Action.VOICEMAIL:
+            self.filing.listener.follow(call.id, caller)
         self._file(
             call,
             verdict,
@@ -165,16 +153,7 @@ class Screener:
         log.debug("call ended", disposition=ending.disposition, talk_s=ending.talk_s)
         if ending.challenge == "broken":
             log.error("a challenged caller rang: Asterisk does not find the prompt sounds of the screener")
-        if ending.recording:
-            found = await self._settled(Path(ending.recording), SETTLE_S)
-            if not found:
-                log.error("the recording is missing: is the disk full?", stem=ending.recording)
-            self._file_recordings(ending.id, found, ending.notice_at)
-            if self.listener and any(one.leg == "caller" for one in found):
-                caller = number.parse(ending.number, self.place.region_of(endpoint(ending.channel)))
-                self.listener.hear(ending.id, Path(ending.recording), caller)
-        elif self.listener:
-            self.listener.leave(ending.id)
+        await self.filing.conclude(ending)
         await self._learn(ending)
 
     async def _learn(self, ending: Ending) -> None:
@@ -218,32 +197,6 @@ class Screener:
             answered=dialled.answered, talk_s=dialled.talk_s, long_call_s=self.long_call_s
         )
         await self.learning.learn(called.key, f"dialled-{dialled.id}", lesson)
-
-    async def adopt(self, stem: Path) -> None:
-        """File a recording whose call ended while nobody listened, unless it is still being made."""
-        found = await self._settled(stem, ADOPT_S)
-        since = self.clock() - timedelta(seconds=STILL_WRITTEN_S)
-        if not found or any(not one.complete and one.closed_at > since for one in found):
-            return
-        log.info("a recording made while the screener was away", stem=str(stem))
-        ended = max(one.closed_at for one in found)
-        self.ledger.append(Row(stem.name, "end", ended, {"disposition": "recorded"}))
-        self._file_recordings(stem.name, found, "")
-
-    async def _settled(self, stem: Path, deadline_s: float) -> list[Recording]:
-        try:
-            return await recordings.settle(self.spool, stem, deadline_s=deadline_s)
-        except ScreenerError as error:
-            log.error("a recording cannot be filed", stem=str(stem), reason=str(error))
-            return []
-
-    def _file_recordings(self, call_id: str, found: list[Recording], notice_at: str) -> None:
-        for one in found:
-            body = {**one.as_dict(), "notice_played_at": notice_at}
-            self.ledger.append(Row(call_id, "recording", self.clock(), body))
-            log.info("recording filed", of=call_id, leg=one.leg, seconds=one.seconds)
-            if self.transcriber:
-                self.transcriber.take(call_id, one)
 
     async def drain(self, within_s: float) -> None:
         """Let the questions and recordings at hand be finished, for so long at most."""

@@ -85,6 +85,7 @@ class Steering:
                 "waiting": self.ledger.waiting,
                 "dropped": self.ledger.dropped,
             },
+            "recordings": self.screener.filing.spool.status(),
             **self.screener.counters.as_dict(self.screener.policy),
         }
 

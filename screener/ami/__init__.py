@@ -14,12 +14,12 @@ import contextlib
 import math
 import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
 from screener.ami.wire import Connection, Wire, action
-from screener.call import HEARTBEAT_VARIABLE, VERDICT_VARIABLE, WAKE_DIGIT, Call, Code
+from screener.call import HEARTBEAT_VARIABLE, VERDICT_VARIABLE, WAKE_DIGIT
 from screener.errors import AmiError, AmiLoginRefused, UnsafeValue
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from panoramisk.actions import Action
     from panoramisk.message import Message
 
+    from screener.call import Call
     from screener.verdict import Verdict
 
 log = structlog.get_logger(__name__)
@@ -42,6 +43,26 @@ PRECISE_S = 0.1
 """A pong within this time tells Asterisk's clock well enough to know whether an answer is late."""
 PAUSE_S = (0.2, 10.0)
 """First and longest pause between attempts to connect."""
+
+
+class Question(Protocol):
+    """What waits on `channel` for an answer since `asked`, by Asterisk's clock."""
+
+    @property
+    def id(self) -> str:
+        """Of the call or channel, for the log."""
+
+    @property
+    def channel(self) -> str:
+        """The channel's name."""
+
+    @property
+    def asked(self) -> float:
+        """Seconds since 1970."""
+
+    @property
+    def deadline_ms(self) -> int:
+        """After so long it waits no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +132,20 @@ class Ami:
         would land in the conversation), or "gone" (the caller hung up, or Asterisk is away).
         """
         variable = VERDICT_VARIABLE.format(stage=call.stage)
-        return await self.answer(call, variable, f"{verdict.action}:{verdict.score:g}:{verdict.language}")
+        value = f"{verdict.action}:{verdict.score:g}:{verdict.language}"
+        return await self.answer(call, {variable: value})
 
-    async def answer(self, question: Call | Code, variable: str, value: str) -> str:
-        """Set a variable on the channel that waits, and wake it; returns as `decide`."""
+    async def answer(self, question: Question, values: Mapping[str, str]) -> str:
+        """Set variables on the channel that waits, and wake it; returns as `decide`."""
         if self.age_ms(question) >= question.deadline_ms:
             return "late"
         channel = question.channel
         try:
             answers = await self._send(
-                action("Setvar", Channel=channel, Variable=variable, Value=value),
+                *(
+                    action("Setvar", Channel=channel, Variable=name, Value=text)
+                    for name, text in values.items()
+                ),
                 action("PlayDTMF", Channel=channel, Digit=WAKE_DIGIT, Duration="1", Receive="true"),
             )
         except AmiError as error:
@@ -134,7 +159,7 @@ class Ami:
         with contextlib.suppress(AmiError):
             await self._set_heartbeat(0)
 
-    def age_ms(self, call: Call | Code) -> float:
+    def age_ms(self, call: Question) -> float:
         """How long the caller has waited by now, in Asterisk's time; 0 while that is unknown."""
         if self._clock_offset is None:
             return 0.0

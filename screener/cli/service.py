@@ -93,7 +93,7 @@ def reload(site: Site = None) -> None:
 
 
 def _parts(answer: dict[str, Any]) -> list[str]:
-    ami, store, ledger = answer["ami"], answer["store"], answer["ledger"]
+    ami, store, ledger, kept = (answer[name] for name in ("ami", "store", "ledger", "recordings"))
     since = f"connected since {ami['connected_since']}" if ami["connected_since"] else "NOT connected"
     written = "good" if ledger["healthy"] else "NOT writing"
     verdicts = [
@@ -108,6 +108,8 @@ def _parts(answer: dict[str, Any]) -> list[str]:
         *([f"store: {store['risk']}"] if store["risk"] else []),
         *([f"trust: {lost} lessons lost"] if (lost := store["lost_lessons"]) else []),
         f"ledger: {written}, {ledger['waiting']} rows waiting, {ledger['dropped']} lost",
+        f"recordings: {kept['filed']} filed, {kept['lost']} lost, {kept['refused']} not made: too many",
+        *(f"recordings NOT in order: {alarm}" for alarm in kept["alarms"]),
         f"verdicts: {'; '.join(verdicts) or 'none yet'}",
         *([f"without a verdict: {', '.join(failures)}"] if failures else []),
         *([f"by profile: {', '.join(profiles)}"] if profiles else []),

@@ -286,7 +286,8 @@ def _leaves(path: str, node: Node) -> Iterator[Effective]:
         for key, below in node.items():
             yield from _leaves(f"{path}.{key}", below)
     elif isinstance(node, Sequence):
-        yield Effective(path, [str(item) for item in node if isinstance(item, Scalar)], node.place.origin)
+        texts = [_shown(path, item) for item in node if isinstance(item, Scalar)]
+        yield Effective(path, texts, node.place.origin)
     else:
         yield Effective(path, _shown(path, node), node.place.origin)
 
@@ -294,6 +295,8 @@ def _leaves(path: str, node: Node) -> Iterator[Effective]:
 def _shown(path: str, text: str) -> str:
     if path == "screener.ami.secret" and text:
         return _HIDDEN
+    if path == "screener.notify.urls":
+        return f"{text.partition(':')[0]}://{_HIDDEN}"
     if path == "screener.redis.url":
         return re.sub(r"(?<=:)[^:@/]+(?=@)", _HIDDEN, text)
     return text

@@ -79,6 +79,12 @@ _number = such(
 
 OptionalLine = Annotated[str, StringConstraints(max_length=255), _one_line]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=255), _one_line]
+DialledPattern = Annotated[str, StringConstraints(pattern=r"^(\*|\+?[A-Za-z0-9_.#-]{1,63}\*?)$")]
+Mailbox = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.+-]{1,63}@[A-Za-z0-9_.-]{1,63}$")]
+_apprise_url = such(
+    re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+").fullmatch,
+    "expected a URL of apprise, such as mailto://… or tgram://…",
+)
 Region = Annotated[
     str,
     such(
@@ -146,6 +152,19 @@ class Transcription(Written):
     queue: Annotated[int, whole(10_000)]
 
 
+class Voicemail(Written):
+    """Into which mailbox what the screener recorded goes as well, by the number that was called."""
+
+    deliver_to: dict[DialledPattern, Mailbox]
+
+
+class Notify(Written):
+    """Whom to tell of what; the URLs hold passwords."""
+
+    urls: tuple[Annotated[str, _apprise_url], ...] = Field(repr=False)
+    events: tuple[Literal["recorded", "alarm"], ...]
+
+
 class Log(Written):
     """How much is logged, and in which form."""
 
@@ -170,6 +189,8 @@ class Settings(Written):
     own_numbers: tuple[Annotated[str, _number], ...]
     trust: Trust
     transcription: Transcription
+    voicemail: Voicemail
+    notify: Notify
     log: Log
 
     @cached_property

@@ -26,12 +26,27 @@ transcript
     `path` and `sha256` of the recording, `text`, `language`, `probability`, `model`,
     `seconds`, `took_s`, `wording` [{kind, name, value, quote}].
 
+delivered
+    `mailbox` into which the recording went besides, `status` (SUCCESS, or VoiceMail's word for why not),
+    `message` (its path without ending).
+
 Other kinds may be added: readers pass over what they do not know. Reading order:
 `store` (the file), `writer`, `reader`.
 """
 
-from screener.ledger.reader import CallRecord, calls, calls_came_by, count, ends, filed, oldest_first
+from screener.ledger.reader import CallRecord, call, calls, calls_came_by, count, ends, filed, oldest_first
 from screener.ledger.store import Row
 from screener.ledger.writer import Ledger
 
-__all__ = ["CallRecord", "Ledger", "Row", "calls", "calls_came_by", "count", "ends", "filed", "oldest_first"]
+__all__ = [
+    "CallRecord",
+    "Ledger",
+    "Row",
+    "call",
+    "calls",
+    "calls_came_by",
+    "count",
+    "ends",
+    "filed",
+    "oldest_first",
+]

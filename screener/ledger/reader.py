@@ -31,6 +31,7 @@ WHERE at_us >= ? AND NOT EXISTS (
 OLDEST_FIRST = FIRST_ROWS.replace("DESC", "ASC")
 FROM_OUTSIDE = FIRST_ROWS.replace("at_us >= ?", "at_us >= ? AND kind != 'dialled'", 1)
 ROWS_OF_CALL = "SELECT pbx, call_id, kind, at_us, body FROM row WHERE pbx = ? AND call_id = ? ORDER BY seq"
+ROWS_BY_ID = ROWS_OF_CALL.replace("pbx = ? AND ", "")
 
 ENDS = """
 SELECT pbx, call_id, kind, at_us, body FROM row
@@ -95,6 +96,13 @@ def calls(
                 continue
             found += 1
             yield record
+
+
+def call(path: Path, call_id: str) -> CallRecord | None:
+    """One call by its Uniqueid, with all its rows, None if there is none; raises LedgerError as `calls`."""
+    with _reading(path) as db:
+        rows = [decode(*row) for row in db.execute(ROWS_BY_ID, (escaped(call_id),))]
+        return _fold(rows) if rows else None
 
 
 def oldest_first(path: Path, since: datetime | None = None) -> Iterator[tuple[Row, ...]]:

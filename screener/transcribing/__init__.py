@@ -57,24 +57,30 @@ class Transcriber:
     ) -> None:
         self._settings, self._wording, self._ledger = settings, wording, ledger
         self._place, self._clock = place, clock
-        self._queue: asyncio.Queue[tuple[str, Recording]] = asyncio.Queue(settings.queue)
+        self._queue: asyncio.Queue[tuple[str, Recording, asyncio.Future[None]]] = asyncio.Queue(
+            settings.queue
+        )
 
-    def take(self, call_id: str, recording: Recording) -> None:
+    def take(self, call_id: str, recording: Recording) -> asyncio.Future[None] | None:
         """Transcribe the caller's leg of a call when its turn comes; anything else is passed over.
 
-        While too many wait it is left out, with a warning.
+        While too many wait it is left out, with a warning. What is returned is done when the transcript is
+        in the ledger's hands or will never be; None at once where there will be none.
         """
         if recording.leg != "caller" or recording.silent or not recording.complete:
-            return
+            return None
+        done = asyncio.get_running_loop().create_future()
         try:
-            self._queue.put_nowait((call_id, recording))
+            self._queue.put_nowait((call_id, recording, done))
         except asyncio.QueueFull:
             log.warning("too many recordings wait: this one is not transcribed", path=str(recording.path))
+            return None
+        return done
 
     async def run(self) -> None:
         """Transcribe what there is, for ever."""
         while True:
-            call_id, recording = await self._queue.get()
+            call_id, recording, done = await self._queue.get()
             with telemetry.about_call(call_id):
                 try:
                     await self._transcribe(call_id, recording)
@@ -82,6 +88,8 @@ class Transcriber:
                     log.warning(
                         "a recording was not transcribed", path=str(recording.path), reason=str(error)
                     )
+                finally:
+                    done.set_result(None)
 
     async def _transcribe(self, call_id: str, recording: Recording) -> None:
         settings, loop = self._settings, asyncio.get_running_loop()

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+import pytest
+
+from screener.spool import delete, secure
 from tests.pbx import sound
+from tests.pbx.asterisk import find_binary
 from tests.pbx.faults import (
     AGAIN_S,
     AT_ONCE_S,
@@ -23,6 +29,7 @@ from tests.pbx.faults import (
     stopped,
 )
 from tests.pbx.house import House
+from tests.users import ASTERISK, OTHER, OURS, as_user, needs_root
 
 if TYPE_CHECKING:
     from screener.ledger import CallRecord
@@ -86,7 +93,7 @@ async def test_disk__full__caller_hears_the_voicemail_and_what_fits_is_filed() -
             old.mkdir()
             (old / "1-caller.wav").write_bytes(kept := b"an earlier recording")
             await house.service.start()
-            await house.service.logged("little space left for recordings")
+            await house.service.logged("little space left for recordings", level="error")
             await block_robots(house)
             call = await house.call(number := somebody(ROBOTS))
             await call.hear({"the greeting goes on": later})
@@ -98,6 +105,7 @@ async def test_disk__full__caller_hears_the_voicemail_and_what_fits_is_filed() -
                 assert abs(leg["seconds"] - len(sound.read_wav(Path(leg["path"]))) / sound.RATE) < 0.001
             assert (old / "1-caller.wav").read_bytes() == kept
             (old / "1-caller.wav").unlink()
+            assert "NOT in order: little space left" in (await house.service.command("status"))[1]
             fill(house.pbx.spool)
             call = await house.call(number := somebody(ROBOTS))
             await house.hears(call, "greeting")
@@ -118,7 +126,58 @@ async def test_recordings__cannot_be_written__caller_hears_the_voicemail_and_an_
         await house.service.logged(
             "a recording cannot be filed", ALARM_S, call_id=end["Uniqueid"], level="error"
         )
+        assert "NOT in order: a recording cannot be filed" in (await house.service.command("status"))[1]
         assert (await house.ended(number=number)).verdict["action"] == "voicemail"
+
+
+async def test_recordings__too_many_at_once__next_caller_hears_the_same_and_an_alarm_stands() -> None:
+    async with House.open(pbx={"globals_": "SCREENER_RECORDINGS_MAX=1"}) as house, Ear.open(house.pbx) as ear:
+        brief(house.pbx, "notice")
+        await block_robots(house)
+        first = await house.call(one := somebody(ROBOTS))
+        await house.hears(first, "greeting")
+        second = await house.call(other := somebody(ROBOTS))
+        await house.hears(second, "greeting")
+        second.hangup()
+        end = await ear.ended(other)
+        assert (end["Recording"], end["Unrecorded"]) == ("", "full")
+        await house.service.logged(
+            "a call was not recorded, too many", call_id=end["Uniqueid"], level="error"
+        )
+        assert "NOT in order: a call was not recorded" in (await house.service.command("status"))[1]
+        first.hangup()
+        await filed(house, (await ear.ended(one))["Uniqueid"])
+        told = (await house.service.command("status"))[1]
+        assert "recordings: 2 filed, 0 lost, 1 not made" in told
+        assert "NOT in order" not in told
+
+
+@needs_root
+async def test_recording__asterisk_is_another_user_and_lets_nobody_read__we_read_and_delete_it() -> None:
+    try:
+        as_user(ASTERISK, partial(os.listdir, find_binary().modules))
+    except OSError as error:
+        pytest.skip(f"Asterisk cannot be run by another user here: {error}")
+    pbx = {"user": ASTERISK, "umask": 0o077}
+    async with House.open(screener=False, pbx=pbx) as house, Ear.open(house.pbx) as ear:
+        brief(house.pbx, "notice")
+        spool = house.pbx.spool
+        spool.mkdir()
+        os.chown(spool, OURS, ASTERISK)
+        spool.chmod(0o2770)
+        assert as_user(OURS, partial(secure, spool)) == ""
+        await house.service.start()
+        await block_robots(house)
+        call = await house.call(number := somebody(ROBOTS))
+        await house.hears(call, "greeting")
+        call.hangup()
+        record = await filed(house, (await ear.ended(number))["Uniqueid"])
+        path = Path(str(caller_leg(record)["path"]))
+        assert os.stat(path).st_uid == ASTERISK  # noqa: PTH116 - of a test
+        with pytest.raises(PermissionError):
+            as_user(OTHER, path.read_bytes)
+        assert as_user(OURS, path.read_bytes)
+        assert as_user(OURS, partial(delete, spool, [path])) == [path]
 
 
 async def test_screener__killed_during_challenges__person_rings_and_robot_is_recorded_and_filed() -> None:

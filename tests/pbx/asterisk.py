@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from tests.users import reachable
+
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(
     os.environ.get("SCREENER_CACHE")
@@ -21,8 +23,9 @@ CACHE = Path(
 )
 MODULES = """
 func_env res_speech res_agi
-app_audiosocket app_cdr app_chanspy app_dial app_exec app_mixmonitor app_playback app_read app_record
-app_senddtmf app_stack app_system app_userevent app_verbose app_waitforsilence bridge_builtin_features
+app_audiosocket app_cdr app_chanspy app_dial app_exec app_mixmonitor app_originate app_playback app_read
+app_record app_senddtmf app_stack app_system app_userevent
+app_verbose app_waitforsilence bridge_builtin_features
 bridge_native_rtp bridge_simple chan_pjsip codec_alaw codec_gsm codec_resample codec_ulaw format_gsm
 format_pcm format_wav func_callerid func_cdr func_channel func_curl func_cut func_db func_dialplan
 func_global func_groupcount func_hangupcause func_logic func_math func_module func_periodic_hook func_rand
@@ -160,11 +163,13 @@ def find_binary() -> Binary:
 class Asterisk:
     """`async with Asterisk(directory) as pbx:` – up and answering inside, stopped outside."""
 
-    def __init__(self, directory: Path, *, tls: bool = False, extra: str = "", globals_: str = "") -> None:
+    def __init__(self, directory: Path, *, tls: bool = False, extra: str = "", globals_: str = "",
+                 user: int | None = None, umask: int = -1) -> None:  # fmt: skip
         self.directory = directory
         self.binary = find_binary()
         self.sip, self.ami, self.phone, self.ami_tls, self.rtp = free_ports(5)
         self.tls, self.extra, self.globals_ = tls, extra, globals_
+        self.user, self.umask = user, umask
         self.process: subprocess.Popen[bytes] | None = None
         self.secret = "a secret of the tests"  # noqa: S105
         self.spool = directory / "spool" / "screener"
@@ -207,7 +212,7 @@ class Asterisk:
                 ami=self.ami, ami_tls=self.ami_tls, etc=etc, tls="yes" if self.tls else "no"
             ),
             "rtp.conf": "[general]\nrtpstart=10000\nrtpend=30000\n",
-            "cdr.conf": "[general]\nenable=yes\nunanswered=yes\n[csv]\n",
+            "cdr.conf": "[general]\nenable=yes\nunanswered=yes\n[csv]\nloguniqueid=yes\n",
             "indications.conf": "[general]\ncountry=us\n[us]\ndescription=US\nringcadence=2000,4000\n"
             "dial=350+440\nbusy=480+620/500,0/500\nring=440+480/2000,0/4000\ncongestion=480+620/250,0/250\n",
             "musiconhold.conf": "[general]\n",
@@ -220,13 +225,18 @@ class Asterisk:
         log = (self.directory / "log/console").open("ab")
         self.process = subprocess.Popen(
             [*self.binary.command, "-C", str(self.directory / "etc/asterisk.conf"), "-f", "-n"],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, umask=self.umask,
+            user=self.user, group=self.user, extra_groups=None if self.user is None else [],
         )  # fmt: skip
         log.close()
 
     async def start(self, within: float = 20) -> None:
         """Start and wait until calls can be placed."""
         self.write()
+        if self.user is not None:
+            reachable(self.directory)
+            for path in (self.directory, *self.directory.rglob("*")):
+                os.chown(path, self.user, self.user, follow_symlinks=False)
         self.spawn()
         await self.ready(within)
 

@@ -154,7 +154,10 @@ class Ear:
 
     async def heard(self, name: str, within: float = 10, **fields: str) -> dict[str, str]:
         """Wait for a UserEvent of the dialplan with these fields; also one that came before."""
-        wanted = {"UserEvent": name} | fields
+        return await self.raised(within, UserEvent=name, **fields)
+
+    async def raised(self, within: float = 10, **wanted: str) -> dict[str, str]:
+        """Wait for any event with these fields; also one that came before."""
 
         def found() -> dict[str, str]:
             return next((event for event in self.events if wanted.items() <= event.items()), {})

@@ -11,6 +11,7 @@ import pytest
 
 from screener import call, dialplan, mirror
 from screener.call import Call, Code, Dialled, Ending, Stage, Step
+from screener.delivering import Delivered, Question
 from screener.headers import CONTRACT_VERSION
 from screener.talking import STARTS, STOPS, TALK_EVENT, Talks
 from screener.verdict import Action
@@ -25,7 +26,8 @@ OURS = {
     "SCREENER_MISSED", "SCREENER_DELAY_MS", "DIALSTATUS", "ANSWEREDTIME", "CDR(duration,f)", "CDR(billsec,f)",
     'IF($["${CHANNEL(hangupsource)}" = "${CHANNEL(name)}"]?caller:)',
     "CDR(disposition)", "HANGUPCAUSE",
-    "SCREENER_NOTICE_AT", "SCREENER_LEG", "ARG1", "step", "list", "SCREENER_CODE_DEADLINE_MS",
+    "SCREENER_CALL", "SCREENER_DELIVER_MS", "SCREENER_MAILBOX", "SCREENER_UNRECORDED", "STRFTIME(,,%s%6q)",
+    "VMSTATUS", "SCREENER_NOTICE_AT", "SCREENER_LEG", "ARG1", "step", "list", "SCREENER_CODE_DEADLINE_MS",
 }  # fmt: skip
 """What no stranger can write, and therefore need not be encoded."""
 
@@ -83,13 +85,25 @@ TALK: tuple[str, str, Callable[..., Any]] = (
 )
 
 
-@pytest.mark.parametrize(("event", "heading", "reader"), [ASK, END, CODE, OURS_OUT, TALK])
+DELIVER: tuple[str, str, Callable[..., Any]] = (
+    call.DELIVER_EVENT,
+    "ScreenerDeliver: a recording waits for its mailbox",
+    lambda event, _: Question.from_event(event),
+)
+DELIVERED: tuple[str, str, Callable[..., Any]] = (
+    call.DELIVERED_EVENT,
+    "ScreenerDelivered: what became of it",
+    lambda event, _: Delivered.from_event(event),
+)
+
+
+@pytest.mark.parametrize(("event", "heading", "reader"), [ASK, END, CODE, OURS_OUT, TALK, DELIVER, DELIVERED])
 def test_event__fields_sent_read_and_documented__are_the_same(
     event: str, heading: str, reader: Callable[..., Any]
 ) -> None:
     listener = Listener(
         {"Version": "1", "Uniqueid": "1", "Channel": "x-1", "Stage": "setup", "Asked": "1", "Deadline": "1"}
-        | {"Step": "do", "List": "block"}
+        | {"Step": "do", "List": "block", "Call": "2"}
     )
     reader(listener, datetime(2025, 3, 1, tzinfo=UTC))
     listener.read.discard("Event")
@@ -100,9 +114,7 @@ def test_event__fields_sent_read_and_documented__are_the_same(
     assert f"Version `{CONTRACT_VERSION}`" in README
 
 
-@pytest.mark.parametrize(
-    "event", [call.ASK_EVENT, call.END_EVENT, call.CODE_EVENT, call.DIALLED_EVENT, TALK_EVENT]
-)
+@pytest.mark.parametrize("event", [one[0] for one in (ASK, END, CODE, OURS_OUT, TALK, DELIVER, DELIVERED)])
 def test_event__what_a_stranger_can_write__is_cut_without_parentheses_and_encoded(event: str) -> None:
     for header, value in sent(event).items():
         if header == "Version":
@@ -132,8 +144,10 @@ def test_variables__set_by_the_screener__are_those_of_the_contract() -> None:
         call.MIRROR_VARIABLE + "_",
         *(call.VERDICT_VARIABLE.format(stage=stage) for stage in Stage),
         *(call.CODE_VARIABLE.format(step=step) for step in Step),
+        call.DELIVERS_VARIABLE,
+        *call.MAILBOX_VARIABLES,
     }
-    set_by_dialplan = set(re.findall(r"(?:Set|Read)\((?:GLOBAL\()?(SCREENER_[A-Z_]+)", PLAN))
+    set_by_dialplan = set(re.findall(r"(?:Set|Read|,av)\((?:GLOBAL\()?(SCREENER_[A-Z_]+)", PLAN))
     assert call.MIRRORED_VARIABLE in set_by_dialplan
     assert set_by_dialplan - {
         call.HEARTBEAT_VARIABLE,

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from screener.errors import ScreenerError
-from screener.recordings import adopt, free_bytes, settle
+from screener.recordings import adopt, settle
+from screener.spool import free_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -202,7 +202,7 @@ async def test_transcriber__service_that_stops__leaves_no_process(
     assert begun[0].returncode == -9
 
 
-def test_transcriber__what_is_no_speech_of_a_caller_or_too_much__left_out(
+async def test_transcriber__what_is_no_speech_of_a_caller_or_too_much__left_out(
     tmp_path: Path, written: Ledger
 ) -> None:
     one, speech = transcriber(written, queue=1), recorded(tmp_path)

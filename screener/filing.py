@@ -1,0 +1,116 @@
+"""What was recorded is filed: waited for, hashed, tied to its call, and handed on to all who use it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from screener import ledger, number, recordings
+from screener.call import endpoint
+from screener.errors import ScreenerError
+from screener.ledger import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from screener.call import Ending
+    from screener.delivering import Deliverer
+    from screener.facts import Place
+    from screener.ledger import Ledger
+    from screener.listening import Listener
+    from screener.recordings import Recording
+    from screener.spool import Spool
+    from screener.transcribing import Transcriber
+
+log = structlog.get_logger(__name__)
+
+SETTLE_S = 10.0
+"""How long Asterisk may take to close a recording before it is filed as it is."""
+ADOPT_S = 1.0
+STILL_WRITTEN_S = 60.0
+"""An open recording that nobody has written to for so long will not be closed any more."""
+
+
+class Filing:
+    """Files recordings in the ledger; what fails costs the recording and an alarm, nothing else."""
+
+    def __init__(  # noqa: PLR0913 - whoever is given recordings, each once
+        self,
+        spool: Spool,
+        written: Ledger,
+        place: Place,
+        clock: Callable[[], datetime],
+        *,
+        listener: Listener | None,
+        transcriber: Transcriber | None,
+        deliverer: Deliverer,
+    ) -> None:
+        self.spool, self.listener = spool, listener
+        self._ledger, self._place, self._clock = written, place, clock
+        self._transcriber, self._deliverer = transcriber, deliverer
+
+    async def conclude(self, ending: Ending) -> None:
+        """File what was recorded of a call that is over, once Asterisk has closed it."""
+        if ending.unrecorded == "full":
+            self.spool.refused_one()
+        if not ending.recording:
+            if self.listener:
+                self.listener.leave(ending.id)
+            return
+        found = await self._settled(Path(ending.recording), SETTLE_S)
+        said = self._file(ending.id, found, ending.notice_at)
+        if self.listener and any(one.leg == "caller" for one in found):
+            region = self._place.region_of(endpoint(ending.channel))
+            caller = number.parse(ending.number, region)
+            self.listener.hear(ending.id, Path(ending.recording), caller)
+        if found:
+            self._deliverer.take(ending, said)
+        await asyncio.to_thread(self.spool.check)
+
+    async def adopt(self) -> None:
+        """File the recordings that were made while nobody listened; never raises."""
+        try:
+            known = await asyncio.to_thread(ledger.filed, self._ledger.path)
+            for stem in await asyncio.to_thread(recordings.adopt, self.spool.root, known):
+                await self._adopt(stem)
+        except ScreenerError as error:
+            log.error("recordings could not be looked through", reason=str(error))
+        except Exception:
+            log.exception("recordings could not be looked through")
+
+    async def _adopt(self, stem: Path) -> None:
+        """File a recording whose call ended while nobody listened, unless it is still being made."""
+        found = await self._settled(stem, ADOPT_S)
+        since = self._clock() - timedelta(seconds=STILL_WRITTEN_S)
+        if not found or any(not one.complete and one.closed_at > since for one in found):
+            return
+        log.info("a recording made while the screener was away", stem=str(stem))
+        ended = max(one.closed_at for one in found)
+        self._ledger.append(Row(stem.name, "end", ended, {"disposition": "recorded"}))
+        self._file(stem.name, found, "")
+
+    async def _settled(self, stem: Path, deadline_s: float) -> list[Recording]:
+        try:
+            found = await recordings.settle(self.spool.root, stem, deadline_s=deadline_s)
+        except ScreenerError as error:
+            self.spool.lost_one("a recording cannot be filed", stem=str(stem), reason=str(error))
+            return []
+        if not found:
+            self.spool.lost_one("the recording is missing: is the disk full?", stem=str(stem))
+        return found
+
+    def _file(self, call_id: str, found: list[Recording], notice_at: str) -> asyncio.Future[None] | None:
+        """File the legs; what is returned is done when the caller's was transcribed, if it is going to be."""
+        said = None
+        for one in found:
+            body = {**one.as_dict(), "notice_played_at": notice_at}
+            self._ledger.append(Row(call_id, "recording", self._clock(), body))
+            self.spool.filed_one(call_id, one)
+            if self._transcriber:
+                said = self._transcriber.take(call_id, one) or said
+        return said

@@ -1,0 +1,93 @@
+"""Notifications through apprise: to a telephone, a chat, an e-mail address, when something happens.
+
+One thread of its own and a bounded queue: a target that is slow or dead costs no call and no recording.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from screener.text import printable
+
+try:
+    import apprise
+except ImportError:
+    INSTALLED = False
+else:
+    INSTALLED = True
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from screener.config.settings import Notify
+
+log = structlog.get_logger(__name__)
+
+INSTALL: Final = "pip install 'asterisk-screener[notify]'"
+BOUND: Final = 100
+AGAIN_S: Final = 5.0
+"""The pause before the second and last attempt."""
+TITLE_CHARS: Final = 120
+BODY_CHARS: Final = 1000
+
+
+def started(settings: Notify) -> Notifier | None:
+    """The notifier that is configured; None without URLs, and without the extra, which the log says."""
+    if not settings.urls:
+        return None
+    if not INSTALLED:
+        log.error("nobody is notified: the extra notify is not installed", install=INSTALL)
+        return None
+    return Notifier(settings.urls, settings.events)
+
+
+class Notifier:
+    """Tells every URL of the `events` that were chosen; what is not taken at the second attempt is lost."""
+
+    def __init__(self, urls: Collection[str], events: Collection[str]) -> None:
+        self._events = frozenset(events)
+        self._queue: queue.Queue[tuple[str, str]] = queue.Queue(BOUND)
+        # Of a URL only its scheme is ever shown: what is behind it may be a password.
+        self._targets: list[tuple[str, apprise.Apprise]] = []
+        for url in urls:
+            scheme, target = url.partition(":")[0], apprise.Apprise()
+            if target.add(url):
+                self._targets.append((scheme, target))
+            else:
+                log.error("a URL in notify.urls is not understood", scheme=scheme)
+        threading.Thread(target=self._run, name="notifications", daemon=True).start()
+
+    def tell(self, event: str, title: str, body: str) -> None:
+        """Send it when its turn comes; never blocks. While too many wait it is left out, with a warning."""
+        if event not in self._events:
+            return
+        try:
+            self._queue.put_nowait((printable(title, TITLE_CHARS), printable(body, BODY_CHARS)))
+        except queue.Full:
+            log.warning("too many notifications wait: one is left out", about=event)
+
+    def alarm(self, text: str) -> None:
+        """Tell of an alarm."""
+        self.tell("alarm", "Call screener: not in order", text)
+
+    def _run(self) -> None:
+        while True:
+            title, body = self._queue.get()
+            for scheme, target in self._targets:
+                if self._sent(target, title, body):
+                    continue
+                time.sleep(AGAIN_S)
+                if not self._sent(target, title, body):
+                    log.error("a notification was not taken", scheme=scheme)
+
+    @staticmethod
+    def _sent(target: apprise.Apprise, title: str, body: str) -> bool:
+        try:
+            return bool(target.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT))
+        except Exception:  # noqa: BLE001 - a plug-in for one of a hundred services may raise anything
+            return False

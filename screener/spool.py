@@ -1,0 +1,214 @@
+"""The directory of recordings: who may read it, what room is left, what is wrong with it at this moment.
+
+Asterisk writes there by its own user and the screener reads by another; nobody else may. The directory
+itself keeps others out, whatever the rights of the files in it are: those are by Asterisk's umask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import stat
+import struct
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from screener import recordings
+from screener.errors import ScreenerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from screener.recordings import Recording
+
+log = structlog.get_logger(__name__)
+
+CHECK_S = 30.0
+LOW_DISK_BYTES = 500_000_000
+"""About nine hours of both legs; below this an alarm is raised, recording goes on."""
+DAY_S = 86400.0
+
+_DEFAULT_ACL: Final = "system.posix_acl_default"
+_NOBODY: Final = 2**32 - 1
+_USER_OBJ, _USER, _GROUP_OBJ, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x10, 0x20
+
+
+class Spool:
+    """The directory `root`, and the alarms about it: each is logged when it begins and when it ends.
+
+    `alarm` is called, from whatever thread looks, with the text of each that begins.
+    """
+
+    def __init__(self, root: Path, alarm: Callable[[str], None] | None = None) -> None:
+        self.root, self.alarms = root, dict[str, str]()
+        self.filed = self.lost = self.refused = 0
+        self._alarm = alarm
+
+    async def watch(self) -> None:
+        """Check now and then, until cancelled."""
+        while True:
+            await asyncio.to_thread(self.check)
+            await asyncio.sleep(CHECK_S)
+
+    def check(self) -> None:
+        """Look who may read the directory, mend that where we may, and look at the room. Never raises."""
+        self._note("rights", secure(self.root))
+        try:
+            free = free_bytes(self.root)
+        except ScreenerError as error:
+            self._note("disk", f"recordings cannot be written: {error}")
+        else:
+            text = "little space left for recordings: make room, or new ones are cut short"
+            self._note("disk", text if free < LOW_DISK_BYTES else "", free_bytes=free)
+
+    def filed_one(self, call_id: str, found: Recording) -> None:
+        """Note that a recording was filed: whatever kept others from it is over."""
+        self.filed += 1
+        self._note("filing", "")
+        self._note("too_many", "")
+        log.info("recording filed", of=call_id, leg=found.leg, seconds=found.seconds)
+
+    def lost_one(self, event: str, **fields: object) -> None:
+        """Note that a call has no recording, or none that can be filed; the log says it for each."""
+        self.lost += 1
+        self._note("filing", event, again=True, **fields)
+
+    def refused_one(self) -> None:
+        """Note that the dialplan did not record a call, for too many were being recorded."""
+        self.refused += 1
+        text = "a call was not recorded, too many were at that moment: see SCREENER_RECORDINGS_MAX"
+        self._note("too_many", text)
+
+    def status(self) -> dict[str, Any]:
+        """Plain values for `screener status`."""
+        return {
+            "directory": str(self.root),
+            "filed": self.filed,
+            "lost": self.lost,
+            "refused": self.refused,
+            "alarms": list(self.alarms.values()),
+        }
+
+    def _note(self, kind: str, text: str, *, again: bool = False, **fields: object) -> None:
+        began = bool(text) and kind not in self.alarms
+        if began or (text and again):
+            log.error(text, directory=str(self.root), **fields)
+        if began and self._alarm:
+            self._alarm(text)
+        if text:
+            self.alarms[kind] = text
+        elif self.alarms.pop(kind, ""):
+            log.info("recordings: an alarm is over", alarm=kind)
+
+
+def secure(root: Path) -> str:
+    """Keep other users of the machine out of `root`; returns what must be done by hand, empty if nothing.
+
+    Never makes it: Asterisk could not write there. What others may write into is left alone as well, for
+    Asterisk may be one of these others.
+    """
+    try:
+        about = root.stat()
+        rights = stat.S_IMODE(about.st_mode)
+        if rights & stat.S_IRWXO:
+            by_hand = f"run as root: chmod o= {root}"
+            if rights & stat.S_IWOTH:
+                return (
+                    f"every user can write among the recordings: let Asterisk do so by group, then {by_hand}"
+                )
+            if not _may_close(about):
+                return f"every user of this machine can read the recordings: {by_hand}"
+            root.chmod(rights & ~stat.S_IRWXO)
+            log.warning(
+                "recordings were readable for every user of this machine, not any more", directory=str(root)
+            )
+        if not os.access(root, os.R_OK | os.X_OK):
+            return f"recordings cannot be read by the screener's user: see docs/recordings.md, then {root}"
+        _let_us_in(root, about)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"recordings cannot be looked at: {error}; let the screener's user read {root}"
+    return ""
+
+
+def free_bytes(root: Path) -> int:
+    """Space left for recordings; of the nearest directory that exists while `root` does not.
+
+    Raises ScreenerError when the file system does not tell.
+    """
+    place = root.absolute()
+    try:
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        return shutil.disk_usage(place).free
+    except OSError as error:
+        raise ScreenerError(
+            f"{root}: the space left for recordings is unknown: {error}; check the disk"
+        ) from error
+
+
+def delete(root: Path, paths: Iterable[Path]) -> list[Path]:
+    """Delete recordings, and their day's directory if that leaves it empty; returns what was there.
+
+    Raises ScreenerError at the first that is not a recording below `root`, or that may not be deleted.
+    """
+    deleted = []
+    for path in paths:
+        place = recordings.inside(root, path)
+        if not recordings.FILE.fullmatch(place.name):
+            raise ScreenerError(f"{path}: not deleted, it has not the name of a recording")
+        try:
+            place.unlink()
+            deleted.append(path)
+            # Of today's directory Asterisk may be about to make use.
+            if place.parent.name < time.strftime("%Y-%m-%d", time.gmtime(time.time() - DAY_S)):
+                with suppress(OSError):
+                    place.parent.rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ScreenerError(
+                f"{path}: the recording cannot be deleted: {error}; see docs/recordings.md on rights"
+            ) from error
+    return deleted
+
+
+def digest(root: Path, path: Path) -> str:
+    """The SHA-256 of a recording as it is now, empty when it is gone; ScreenerError as `delete`."""
+    file = recordings.opened(recordings.inside(root, path))
+    if file is None:
+        return ""
+    with file:
+        try:
+            return hashlib.sha256(file.read()).hexdigest()
+        except OSError as error:
+            raise ScreenerError(f"{path}: the recording cannot be read: {error}; check the disk") from error
+
+
+def _may_close(about: os.stat_result) -> bool:
+    """Whether a chmod of ours takes nothing away but what it should: strangers to a group lose its setgid."""
+    ours = {os.getegid(), *os.getgroups()}
+    return os.geteuid() in {0, about.st_uid} and (
+        os.geteuid() == 0 or not about.st_mode & stat.S_ISGID or about.st_gid in ours
+    )
+
+
+def _let_us_in(root: Path, about: os.stat_result) -> None:
+    """Have what Asterisk makes in a directory of ours readable, and deletable, whatever its umask is."""
+    shared = os.geteuid() == about.st_uid != 0 and about.st_mode & stat.S_IWGRP
+    if not shared or _DEFAULT_ACL in os.listxattr(root):
+        return
+    entries = (
+        (_USER_OBJ, 7, _NOBODY), (_USER, 7, about.st_uid), (_GROUP_OBJ, 7, _NOBODY), (_MASK, 7, _NOBODY),
+        (_OTHER, 0, _NOBODY),
+    )  # fmt: skip
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    with suppress(OSError):  # a file system without them: then Asterisk's umask must let us
+        os.setxattr(root, _DEFAULT_ACL, acl)

@@ -1,0 +1,103 @@
+"""What the screener recorded, in the mailbox that the telephone knows: lamp, e-mail and reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from tests.pbx import sound
+from tests.pbx.faults import Ear, brief, somebody
+from tests.pbx.house import House
+
+if TYPE_CHECKING:
+    from screener.ledger import CallRecord
+
+ROBOTS = "+86137"
+VOICEMAIL_CONF = """
+[general]
+format=wav
+charset=UTF-8
+mailcmd=cat > {mail}
+emailbody=from ${{VM_CIDNUM}} named ${{VM_CIDNAME}}: ${{VM_CATEGORY}}
+[default]
+100 => 1234,Somebody,somebody@example.org
+"""
+TO_100 = {"deliver_to": {"100": "100@default", "102*": "nobody@default"}}
+
+
+async def mailbox(house: House) -> Path:
+    """Load Asterisk's own voicemail; the file into which it writes its e-mail."""
+    mail = house.pbx.directory / "mail"
+    conf = house.pbx.directory / "etc/voicemail.conf"
+    conf.write_text(VOICEMAIL_CONF.format(mail=mail))
+    loaded = await house.pbx.cli("module load app_voicemail.so")
+    assert "Loaded" in loaded, loaded
+    (house.pbx.directory / "log/cdr-csv").mkdir()
+    assert "Loaded" in await house.pbx.cli("module load cdr_csv.so")
+    brief(house.pbx, "notice", "greeting")
+    code, output = await house.service.command("list", "add", "block", f"{ROBOTS}*", "--reason", "robots")
+    assert code == 0, output
+    return mail
+
+
+async def leaves_message(house: House, ear: Ear, to: str = "100") -> dict[str, str]:
+    """A blocked caller speaks a tone of one second; the event of the call's end."""
+    call = await house.call(number := somebody(ROBOTS), to=to)
+    await house.hears(call, "greeting")
+    await call.say(sound.tone(1.0))
+    call.hangup()
+    return await ear.ended(number)
+
+
+async def delivered(house: House, call_id: str) -> tuple[CallRecord, dict[str, str]]:
+    """Wait for what became of the message."""
+    record = await house.service.record(
+        lambda one: one.call_id == call_id and any(row.kind == "delivered" for row in one.rows), 25
+    )
+    return record, next(dict(row.body) for row in record.rows if row.kind == "delivered")
+
+
+async def test_recording__with_a_mailbox_for_its_number__lights_the_lamp_and_is_mailed_with_its_reason() -> (
+    None
+):
+    async with House.open(voicemail=TO_100) as house, Ear.open(house.pbx, events="on") as ear:
+        mail = await mailbox(house)
+        end = await leaves_message(house, ear)
+        record, row = await delivered(house, end["Uniqueid"])
+        assert (row["mailbox"], row["status"]) == ("100@default", "SUCCESS")
+        lamps = [await ear.raised(Event="MessageWaiting", Mailbox="100@default", New=new) for new in "01"]
+        assert [lamp["Waiting"] for lamp in lamps] == ["0", "1"]
+        message = Path(row["message"])
+        assert message.parent == house.pbx.directory / "spool/voicemail/default/100/INBOX"
+        mix = next(Path(one["path"]) for one in record.recordings if one["leg"] == "mix")
+        heard, kept = sound.read_wav(message.with_suffix(".wav")), sound.read_wav(mix)
+        assert abs(len(heard) - len(kept)) / sound.RATE < 1.5
+        step = sound.RATE // 20
+        assert (
+            sum(sound.strength(heard[at : at + step], 440) > 0.5 for at in range(0, len(heard) - step, step))
+            / 20
+            >= 0.5
+        )
+        text = message.with_suffix(".txt").read_text()
+        number = unquote(end["Number"])
+        assert f"<{number}>" in text
+        assert "BLOCKLISTED" in next(line for line in text.splitlines() if line.startswith("callerid="))
+        assert f"from {number} named " in mail.read_text()
+        assert "score 0, decided by BLOCKLISTED: BLOCKLISTED(+0)" in mail.read_text()
+        # Of this no call is made: no telephone has rung, no call record was written.
+        assert house.silent
+        assert "Local/" not in (house.pbx.directory / "log/cdr-csv/Master.csv").read_text()
+        assert "0 active channels" in await house.pbx.cli("core show channels")
+
+
+async def test_recording__no_mailbox_for_its_number_or_none_there__stays_filed_and_is_told() -> None:
+    async with House.open(voicemail=TO_100) as house, Ear.open(house.pbx, events="on") as ear:
+        await mailbox(house)
+        none, missing = [await leaves_message(house, ear, to) for to in ("101", "102")]
+        record, row = await delivered(house, missing["Uniqueid"])
+        assert (row["mailbox"], row["status"]) == ("nobody@default", "FAILED")
+        assert len(record.recordings) == 2
+        await house.service.logged("a message was not delivered", level="error")
+        assert len((await house.ended(number=unquote(none["Number"]))).recordings) == 2
+        assert "0 active channels" in await house.pbx.cli("core show channels")

@@ -1,0 +1,97 @@
+"""Notifications: a real target on the loopback, slow, dead, or well."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from queue import Queue
+from typing import TYPE_CHECKING
+
+import pytest
+from structlog.testing import capture_logs
+
+from screener import notifying
+from screener.notifying import BOUND, Notifier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOSTILE = "\x1b[31mBob\r\nX-Evil: 1\u202e<script>*_`"
+
+
+class Target:
+    """A web hook; `answers` are the status codes that it gives one after the other, then 200."""
+
+    def __init__(self) -> None:
+        self.taken: Queue[dict[str, str]] = Queue()
+        self.answers: list[int] = []
+        self.open = threading.Event()
+        self.open.set()
+        target = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                target.open.wait(10)
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                code = target.answers.pop(0) if target.answers else 200
+                self.send_response(code)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                target.taken.put(body | {"code": str(code)})
+
+            def log_message(self, *_: object) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"json://somebody:secret@127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def target(monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
+    monkeypatch.setattr(notifying, "AGAIN_S", 0.01)
+    one = Target()
+    yield one
+    one.open.set()
+    one.server.shutdown()
+    one.server.server_close()
+
+
+def test_notifier__events_that_were_chosen__arrive_fit_to_be_shown(target: Target) -> None:
+    notifier = Notifier([target.url], ["recorded", "alarm"])
+    notifier.tell("other", "left out", "")
+    notifier.tell("recorded", f"{HOSTILE} left a message", "score 7.5")
+    notifier.alarm("little space left")
+    first, second = target.taken.get(timeout=5), target.taken.get(timeout=5)
+    assert first["title"] == "[31mBob X-Evil: 1<script>*_` left a message"
+    assert (first["message"], second["message"]) == ("score 7.5", "little space left")
+
+
+def test_notifier__target_that_fails__is_tried_twice_and_told_without_its_password(target: Target) -> None:
+    dead = "json://somebody:secret@127.0.0.1:1"
+    target.answers = [500]
+    with capture_logs() as logs:
+        notifier = Notifier([dead, target.url, "nonsense://secret"], ["alarm"])
+        notifier.alarm("one")
+        assert [target.taken.get(timeout=5)["code"] for _ in range(2)] == ["500", "200"]
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == [
+        "a URL in notify.urls is not understood",
+        "a notification was not taken",
+    ]
+    assert "secret" not in str(logs)
+
+
+def test_notifier__target_that_hangs__costs_whoever_tells_nothing(target: Target) -> None:
+    target.open.clear()
+    notifier = Notifier([target.url], ["alarm"])
+    with capture_logs() as logs:
+        began = time.monotonic()
+        for _ in range(BOUND + 50):
+            notifier.alarm("one")
+        assert time.monotonic() - began < 2
+    assert 48 <= len(logs) <= 50
+    assert {line["event"] for line in logs} == {"too many notifications wait: one is left out"}
