@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from screener import listening, notifying, number
+from screener import listening, notifying, number, retention
 from screener.ami import Account, Ami
 from screener.codes import Codes
 from screener.delivering import Deliverer
-from screener.errors import AmiError, ConfigError, ScreenerError
+from screener.errors import AmiError, ConfigError, KeyUnusable, ScreenerError
 from screener.feeds import FeedStore, Refresher, terms_of
 from screener.filing import Filing
 from screener.ledger import Ledger
 from screener.mirror import Mirror
 from screener.screening import Screener
+from screener.signing import Signer
 from screener.spool import Spool
 from screener.state import Campaigns, EmbeddedServer, Learning, Lists, State
 from screener.steering import Steering
@@ -125,7 +126,7 @@ class _Parts:
 async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncExitStack) -> _Parts:
     """Build the parts; `stack` closes them, the store last."""
     settings = config.settings
-    stack.enter_context(written := Ledger.open(ledger_path(settings)))
+    stack.enter_context(written := _ledger(settings))
     housekeeping: dict[str, Callable[[], Coroutine[None, None, None]]] = {}
     url = settings.redis.url
     if not url:
@@ -201,6 +202,7 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
         "recordings": lambda: _after_each_gap(ami, filing, deliverer, connected),
         "the directory of recordings": filing.spool.watch,
         "messages for mailboxes": deliverer.run,
+        "retention": lambda: retention.daily(ledger_path(settings), settings, now),
         "feeds": feeds.run,
         "the mirror in Asterisk": mirror.run,
         "voicemail messages": mailboxes.run,
@@ -234,6 +236,16 @@ async def _kept_up(what: str, work: Callable[[], Coroutine[None, None, None]]) -
         except Exception:
             log.exception("something beside the calls failed and is begun again", what=what)
         await asyncio.sleep(AGAIN_S)
+
+
+def _ledger(settings: Settings) -> Ledger:
+    """The open ledger; one whose checkpoints cannot be signed is better than none."""
+    try:
+        signer = Signer.of(settings.state_dir)
+    except KeyUnusable as error:
+        log.error("the checkpoints of the ledger are not signed", reason=str(error))
+        signer = None
+    return Ledger.open(ledger_path(settings), signer=signer)
 
 
 async def _after_each_gap(ami: Ami, filing: Filing, deliverer: Deliverer, connected: asyncio.Event) -> None:

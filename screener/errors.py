@@ -73,6 +73,12 @@ class LedgerError(ScreenerError):
     exit_code = 6
 
 
+class KeyUnusable(ScreenerError):
+    """The installation's key cannot be made or read: the service goes on and signs nothing."""
+
+    exit_code = 6
+
+
 class NotRunning(ScreenerError):
     """No screener answers the command that was sent to it. Callers notice nothing."""
 

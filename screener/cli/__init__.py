@@ -3,7 +3,8 @@
 `service` runs, checks and speaks to the running service, `looking` shows what is configured, decided
 and recorded, `lists` keeps the allow and block entries, `feeds` those of others, `trust` what calls
 taught, `recordings` what was recorded, `campaigns` what is the same in it, `packs` shows what laws say;
-`replay` judges past calls, `simulate` writes calls to try rules on; `common` is what they share.
+`ledger` proves the record of calls and erases from it; `replay` judges past calls, `simulate` writes calls
+to try rules on; `common` is what they share.
 """
 
 from __future__ import annotations
@@ -13,7 +14,19 @@ import sys
 import structlog
 import typer
 
-from screener.cli import campaigns, feeds, lists, looking, packs, recordings, replay, service, simulate, trust
+from screener.cli import (
+    campaigns,
+    feeds,
+    ledger,
+    lists,
+    looking,
+    packs,
+    recordings,
+    replay,
+    service,
+    simulate,
+    trust,
+)
 from screener.errors import ScreenerError
 
 cli = typer.Typer(
@@ -40,6 +53,7 @@ cli.add_typer(campaigns.cli, name="campaigns")
 cli.add_typer(recordings.cli, name="recordings")
 cli.add_typer(trust.cli, name="trust")
 cli.add_typer(packs.cli, name="packs")
+cli.add_typer(ledger.cli, name="ledger")
 
 
 def main() -> None:

@@ -165,6 +165,16 @@ class Notify(Written):
     events: tuple[Literal["recorded", "alarm"], ...]
 
 
+_days = whole(36_500, 0, "days, 0 to {most}")
+
+
+class Retention(Written):
+    """After how many days content is erased and recordings are deleted; 0 means never."""
+
+    ledger_days: Annotated[int, _days]
+    recordings_days: Annotated[int, _days]
+
+
 class Log(Written):
     """How much is logged, and in which form."""
 
@@ -189,6 +199,7 @@ class Settings(Written):
     own_numbers: tuple[Annotated[str, _number], ...]
     trust: Trust
     transcription: Transcription
+    retention: Retention
     voicemail: Voicemail
     notify: Notify
     log: Log

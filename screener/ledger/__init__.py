@@ -30,18 +30,35 @@ delivered
     `mailbox` into which the recording went besides, `status` (SUCCESS, or VoiceMail's word for why not),
     `message` (its path without ending).
 
+The ledger's own rows are about no call, but for holds of one:
+
+checkpoint
+    `seq` and `hash` of the row before, `signature` (hex) by the installation's `key`.
+erased
+    `rows` [[first, last], …] whose content was erased, `recordings` [{row, bytes, sha256}] that were deleted,
+    `because`.
+hold, release
+    `because`, `by` (whose hold it is), and `e164` if it is on all calls of a number.
+
 Other kinds may be added: readers pass over what they do not know. Reading order:
-`store` (the file), `writer`, `reader`.
+`chain` (what binds the rows), `store` (the file), `writer`, `checkpoints`, `reader`, `verifying`, `keeping`.
 """
 
+from screener.ledger.keeping import Erased, Hold, Keeper
 from screener.ledger.reader import CallRecord, call, calls, calls_came_by, count, ends, filed, oldest_first
-from screener.ledger.store import Row
+from screener.ledger.store import Row, append
+from screener.ledger.verifying import Report, verify
 from screener.ledger.writer import Ledger
 
 __all__ = [
     "CallRecord",
+    "Erased",
+    "Hold",
+    "Keeper",
     "Ledger",
+    "Report",
     "Row",
+    "append",
     "call",
     "calls",
     "calls_came_by",
@@ -49,4 +66,5 @@ __all__ = [
     "ends",
     "filed",
     "oldest_first",
+    "verify",
 ]

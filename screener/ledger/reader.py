@@ -20,24 +20,28 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BUSY_S = 5.0
-# A call is met at its first row, so nothing needs to be remembered about calls that were met before.
+# What was erased is passed over, and so is what is about no call. A call is met at its first row, so nothing
+# needs to be remembered about calls that were met before.
 FIRST_ROWS = """
 SELECT pbx, call_id FROM row AS this
-WHERE at_us >= ? AND NOT EXISTS (
+WHERE at_us >= ? AND body != '' AND call_id != '' AND NOT EXISTS (
     SELECT 1 FROM row AS earlier
     WHERE earlier.pbx = this.pbx AND earlier.call_id = this.call_id AND earlier.seq < this.seq
+    AND earlier.body != ''
 ) ORDER BY at_us DESC, seq DESC
 """
 OLDEST_FIRST = FIRST_ROWS.replace("DESC", "ASC")
 FROM_OUTSIDE = FIRST_ROWS.replace("at_us >= ?", "at_us >= ? AND kind != 'dialled'", 1)
-ROWS_OF_CALL = "SELECT pbx, call_id, kind, at_us, body FROM row WHERE pbx = ? AND call_id = ? ORDER BY seq"
+ROWS_OF_CALL = """
+SELECT pbx, call_id, kind, at_us, body FROM row WHERE pbx = ? AND call_id = ? AND body != '' ORDER BY seq
+"""
 ROWS_BY_ID = ROWS_OF_CALL.replace("pbx = ? AND ", "")
 
 ENDS = """
 SELECT pbx, call_id, kind, at_us, body FROM row
-WHERE at_us >= ? AND kind = 'end' ORDER BY at_us DESC, seq DESC
+WHERE at_us >= ? AND body != '' AND kind = 'end' ORDER BY at_us DESC, seq DESC
 """
-CAME_BY = "SELECT 1 FROM row WHERE at_us >= ? AND kind = 'setup' AND instr(body, ?) LIMIT 1"
+CAME_BY = "SELECT 1 FROM row WHERE at_us >= ? AND body != '' AND kind = 'setup' AND instr(body, ?) LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ def calls(
     last verdict's. Raises LedgerError at the first step when the file is missing, not
     a ledger, or written by a newer version.
     """
-    with _reading(path) as db:
+    with reading(path) as db:
         found = 0
         for key in db.execute(FROM_OUTSIDE, (micros(since),)):
             if limit is not None and found >= limit:
@@ -100,29 +104,29 @@ def calls(
 
 def call(path: Path, call_id: str) -> CallRecord | None:
     """One call by its Uniqueid, with all its rows, None if there is none; raises LedgerError as `calls`."""
-    with _reading(path) as db:
+    with reading(path) as db:
         rows = [decode(*row) for row in db.execute(ROWS_BY_ID, (escaped(call_id),))]
         return _fold(rows) if rows else None
 
 
 def oldest_first(path: Path, since: datetime | None = None) -> Iterator[tuple[Row, ...]]:
     """Past calls, oldest first, each with all its rows as they are, unfit to print; raises as `calls`."""
-    with _reading(path) as db:
+    with reading(path) as db:
         for key in db.execute(OLDEST_FIRST, (micros(since),)):
             yield tuple(decode(*row) for row in db.execute(ROWS_OF_CALL, key))
 
 
 def count(path: Path, since: datetime | None = None) -> int:
     """About how many calls `oldest_first` will give; LedgerError as `calls`."""
-    with _reading(path) as db:
-        questions = "SELECT count(*) FROM row WHERE kind = 'setup' AND at_us >= ?"
+    with reading(path) as db:
+        questions = "SELECT count(*) FROM row WHERE kind = 'setup' AND at_us >= ? AND body != ''"
         return int(db.execute(questions, (micros(since),)).fetchone()[0])
 
 
 def filed(path: Path) -> dict[str, int]:
     """File names and sizes of the recordings it holds, for `recordings.adopt`; LedgerError as `calls`."""
-    with _reading(path) as db:
-        bodies = db.execute("SELECT body FROM row WHERE kind = 'recording' ORDER BY seq")
+    with reading(path) as db:
+        bodies = db.execute("SELECT body FROM row WHERE kind = 'recording' AND body != '' ORDER BY seq")
         found = [json.loads(body) for (body,) in bodies]
         return {PurePath(one.get("path", "")).name: one.get("bytes", -1) for one in found}
 
@@ -135,7 +139,7 @@ def ends(
     Only those whose end `counts`: of the others the questions, which are long, are not read. For programs:
     unfit to print. LedgerError as `calls`.
     """
-    with _reading(path) as db:
+    with reading(path) as db:
         for row in db.execute(ENDS, (micros(since),)):
             end = decode(*row)
             if not counts(end.body):
@@ -147,13 +151,14 @@ def ends(
 
 def calls_came_by(path: Path, trunk: str, since: datetime) -> bool:
     """Whether screened calls have come in by this endpoint; LedgerError as `calls`."""
-    with _reading(path) as db:
+    with reading(path) as db:
         # Bodies are canonical JSON: within a string of a caller's the quotation marks would be escaped.
         return db.execute(CAME_BY, (micros(since), f'"trunk":{json.dumps(trunk)}')).fetchone() is not None
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that sees the ledger as of one moment; LedgerError when it cannot be read."""
     try:
         path.stat()  # SQLite only says that it cannot open it
         uri = f"{path.absolute().as_uri()}?mode=ro"

@@ -13,16 +13,19 @@ import sqlite3
 import threading
 import time
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import AbstractContextManager, closing
 from typing import TYPE_CHECKING, Self
 
 import structlog
 
 from screener.errors import LedgerError
-from screener.ledger.store import INSERT, SCHEMA, Row, Stored, check, encode
+from screener.ledger import checkpoints, store
+from screener.ledger.store import Row, Stored, encode
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from screener.signing import Signer
 
 log = structlog.get_logger()
 
@@ -34,6 +37,10 @@ GROUP_MAX = 100
 BUSY_S = 0.2
 PAUSE_S = 0.25
 REPORT_EVERY_S = 1.0
+SIGN_ROWS = 1000
+SIGN_S = 3600.0
+"""A checkpoint is signed each so many rows, after so long at the latest, and at the end."""
+SIGN_AGAIN_S = 60.0
 
 
 class Ledger(AbstractContextManager["Ledger"]):
@@ -42,11 +49,14 @@ class Ledger(AbstractContextManager["Ledger"]):
     `dropped` counts rows that were lost because the queue was full or the ledger closed.
     """
 
-    def __init__(self, db: sqlite3.Connection, path: Path, bound: int) -> None:
+    def __init__(self, db: sqlite3.Connection, path: Path, bound: int, signer: Signer | None) -> None:
         """Use `Ledger.open`."""
         self.path = path
         self.dropped = 0
-        self._db = db
+        self._db, self._signer = db, signer
+        # Rows of a ledger that was not chained, or not signed by one that was killed, come first.
+        self._behind, self._unsigned = True, SIGN_ROWS
+        self._sign_at = 0.0
         self._bound = bound
         self._queue: queue.SimpleQueue[Row | Future[None] | None] = queue.SimpleQueue()
         self._held = 0
@@ -61,14 +71,18 @@ class Ledger(AbstractContextManager["Ledger"]):
         self._thread.start()
 
     @classmethod
-    def open(cls, path: Path, *, bound: int = QUEUE_BOUND) -> Self:
-        """Open or create the ledger (file 0600, new directory 0700); LedgerError says why it cannot be."""
+    def open(cls, path: Path, *, bound: int = QUEUE_BOUND, signer: Signer | None = None) -> Self:
+        """Open or create the ledger (file 0600, new directory 0700); LedgerError says why it cannot be.
+
+        Without a `signer` no checkpoints are signed. Rows of an older format are chained beside the writing
+        of new ones.
+        """
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
             try:
-                _prepare(db, path)
+                store.prepare(db, path)
             except BaseException:
                 db.close()
                 raise
@@ -76,7 +90,7 @@ class Ledger(AbstractContextManager["Ledger"]):
             raise LedgerError(
                 f"{path}: the ledger cannot be opened: {error}; check the path, its rights and the disk"
             ) from error
-        return cls(db, path, bound)
+        return cls(db, path, bound, signer)
 
     @property
     def healthy(self) -> bool:
@@ -132,6 +146,8 @@ class Ledger(AbstractContextManager["Ledger"]):
                 group = self._gather()
                 written = self._write([encode(item) for item in group if isinstance(item, Row)])
                 self._report()
+                if written:
+                    self._sign(at_end=None in group)
                 for item in group:
                     if isinstance(item, Future) and item.set_running_or_notify_cancel():
                         if written:
@@ -141,9 +157,13 @@ class Ledger(AbstractContextManager["Ledger"]):
 
     def _gather(self) -> list[Row | Future[None] | None]:
         """Wait for a row, then a little for its neighbours; `flush` and `close` cut the wait short."""
-        group = [self._queue.get()]
+        due_s = self._sign_at - time.monotonic() if self._unsigned and self._signer else None
+        try:
+            group = [self._queue.get(timeout=0 if self._behind else due_s and max(0, due_s))]
+        except queue.Empty:
+            return []
         self._held = 1
-        if isinstance(group[0], Row) and self._queue.qsize() < GROUP_MAX:
+        if isinstance(group[0], Row) and self._queue.qsize() < GROUP_MAX and not self._behind:
             self._hurry.wait(GROUP_WAIT_S)
         self._hurry.clear()
         while len(group) < GROUP_MAX and not self._queue.empty():
@@ -166,14 +186,16 @@ class Ledger(AbstractContextManager["Ledger"]):
 
     def _commit(self, rows: list[Stored]) -> bool:
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany(INSERT, rows)
-            self._db.execute("COMMIT")
+            if self._behind:
+                store.upgrade(self._db)
+            with store.transaction(self._db):
+                self._db.executemany(store.INSERT, rows)
+                behind = store.link(self._db) == store.LINKED_AT_ONCE
         except sqlite3.Error as error:
             self._error = error
-            with suppress(sqlite3.Error):
-                self._db.rollback()
             return False
+        self._behind = behind
+        self._unsigned += len(rows)
         if self._error is not None:
             self._error = None
             log.warning("ledger writes again", path=str(self.path), waiting=self.waiting)
@@ -192,14 +214,15 @@ class Ledger(AbstractContextManager["Ledger"]):
                 dropped=self.dropped,
             )
 
-
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    if db.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,):
-        db.execute("PRAGMA journal_mode = WAL")
-        db.executescript(SCHEMA)
-    check(db, path)
-    # A committed page lies in the kernel's cache and survives SIGKILL even with NORMAL. Power loss is
-    # another matter: WAL with NORMAL comes back consistent but without its last commits, and `flush`
-    # would have lied. FULL costs one fsync a group, at most 1 / GROUP_WAIT_S a second without `flush`,
-    # in the thread where no caller waits.
-    db.execute("PRAGMA synchronous = FULL")
+    def _sign(self, *, at_end: bool) -> None:
+        """Sign a checkpoint if one is due; what fails is tried again, rows are written all the same."""
+        now = time.monotonic()
+        due = self._unsigned >= SIGN_ROWS or at_end or now >= self._sign_at
+        if not self._signer or self._behind or not self._unsigned or not due:
+            return
+        try:
+            checkpoints.sign(self._db, self.path, self._signer)
+            self._unsigned, self._sign_at = 0, now + SIGN_S
+        except (sqlite3.Error, OSError) as error:
+            self._unsigned, self._sign_at = 1, now + SIGN_AGAIN_S
+            log.error("a checkpoint of the ledger was not signed", path=str(self.path), error=str(error))

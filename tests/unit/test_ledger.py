@@ -156,7 +156,7 @@ def test_open__a_place_that_cannot_be__says_so(tmp_path: Path) -> None:
         ("", "not a ledger"),
         ("CREATE TABLE other (x);", "not a ledger"),
         (
-            "PRAGMA application_id = 0x53435243; PRAGMA user_version = 2; CREATE TABLE row (x);",
+            "PRAGMA application_id = 0x53435243; PRAGMA user_version = 3; CREATE TABLE row (x);",
             "newer screener",
         ),
     ],

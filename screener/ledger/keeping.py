@@ -1,0 +1,282 @@
+"""What is kept for how long: erasing content on request or by age, and holds that exempt from both.
+
+Erasing takes the body of a row and its salt, and deletes the call's recordings; the row stays in the chain
+with its time and kind, and a row `erased` says which, when and why. Afterwards the file holds nothing of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from screener.errors import LedgerError, ScreenerError
+from screener.ledger.reader import reading
+from screener.ledger.store import Row, append, encode, extend, insert, micros, transaction, writing
+from screener.text import escaped
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime
+
+CALLS_AT_ONCE = 100
+"""Calls erased in one transaction; the service waits so long for its turn."""
+OLD_CALLS = """
+SELECT DISTINCT pbx, call_id FROM row WHERE at_us < ? AND body != '' AND call_id != '' ORDER BY at_us
+"""
+CALLS_BY_ID = "SELECT DISTINCT pbx, call_id FROM row WHERE call_id = ? AND body != ''"
+MENTIONS = "SELECT seq, pbx, call_id, body FROM row WHERE body != '' AND instr(body, ?)"
+ROWS_OF_CALL = "SELECT seq, kind, body FROM row WHERE pbx = ? AND call_id = ? AND body != '' ORDER BY seq"
+OLD_RECORDINGS = """
+SELECT pbx, call_id, seq, body FROM row WHERE kind = 'recording' AND at_us < ? AND body != '' ORDER BY seq
+"""
+HOLDS = "SELECT kind, call_id, body FROM row WHERE kind IN ('hold', 'release') ORDER BY seq"
+ERASE = "UPDATE row SET body = '' WHERE seq = ?"
+ERASE_SALT = "UPDATE link SET salt = NULL WHERE seq = ?"
+TAIL_DIGITS = 6
+"""Of a number, by which rows are sought that may hold it; each is looked at more closely."""
+
+
+class Hold(NamedTuple):
+    """What must not be erased: a call by its Uniqueid, or all calls of a number, one of them empty.
+
+    `by` tells apart who holds it, such as a case; empty: a person by command.
+    """
+
+    call: str
+    caller: str
+    by: str
+    because: str
+
+
+@dataclass
+class Erased:
+    """What was erased, or would be; `held` calls were spared, `failed` says why others were."""
+
+    calls: int = 0
+    rows: int = 0
+    recordings: int = 0
+    bytes: int = 0
+    held: int = 0
+    dry_run: bool = False
+    failed: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Erases and holds what stands in the ledger at `path`, also while the service writes; it blocks.
+
+    `delete` deletes recordings by their paths, `key_of` gives of a number as presented the one in E.164.
+    What cannot be done raises LedgerError, or what `delete` raises.
+    """
+
+    path: Path
+    delete: Callable[[list[Path]], object]
+    key_of: Callable[[str], str]
+    clock: Callable[[], datetime]
+
+    def erase(self, *, call: str = "", caller: str = "", because: str) -> Erased:
+        """Erase a call by its Uniqueid, or all of a number in E.164; LedgerError if one of them is held.
+
+        `because` stays for ever: it must not name anybody. What comes later of a call that is still going on
+        is not erased.
+        """
+        with writing(self.path) as db:
+            loose = []
+            if call:
+                calls = db.execute(CALLS_BY_ID, (escaped(call),)).fetchall()
+            else:
+                found = list(self._mentioning(db, caller))
+                calls = list(dict.fromkeys((pbx, of_call) for _, pbx, of_call in found if of_call))
+                loose = [seq for seq, _, of_call in found if not of_call]
+            done = Erased()
+            holds = _holds(db)
+            if held := [hold for one in calls for hold in self._held_by(db, one, holds)]:
+                raise LedgerError(f"nothing was erased, it is held: {_told(held[0])}; release it first")
+            for at in range(0, len(calls), CALLS_AT_ONCE):
+                self._erase(db, calls[at : at + CALLS_AT_ONCE], because, done)
+            if loose:
+                with transaction(db):
+                    self._blank(db, loose, [], because, done)
+            if done.failed:
+                raise LedgerError(done.failed[0])
+            _wipe(db, done)
+            return done
+
+    def expire(
+        self, calls_before: datetime | None, recordings_before: datetime | None, *, dry_run: bool = False
+    ) -> Erased:
+        """Erase calls that began before, delete recordings filed before, but what is held; None: nothing."""
+        done = Erased(dry_run=dry_run)
+        with writing(self.path) as db:
+            old = db.execute(OLD_CALLS, (micros(calls_before),)).fetchall()
+            for at in range(0, len(old), CALLS_AT_ONCE):
+                self._erase(db, old[at : at + CALLS_AT_ONCE], "its time is over", done)
+            files = [
+                (key, recording)
+                for *key, seq, body in db.execute(OLD_RECORDINGS, (micros(recordings_before),))
+                if os.path.lexists((recording := _Recording.of(seq, body)).path)
+            ]
+            for at in range(0, len(files), CALLS_AT_ONCE):
+                self._delete_old(db, files[at : at + CALLS_AT_ONCE], done)
+            _wipe(db, done)
+        return done
+
+    def hold(
+        self, calls: Iterable[str] = (), callers: Iterable[str] = (), *, because: str, by: str = ""
+    ) -> None:
+        """Exempt these calls, and all of these numbers, from erasing; LedgerError if a call is unknown."""
+        self._note("hold", calls, callers, {"because": because, "by": by})
+
+    def release(
+        self, calls: Iterable[str] = (), callers: Iterable[str] = (), *, because: str, by: str = ""
+    ) -> None:
+        """End holds of that `by`; LedgerError when there is none."""
+        held = {(one.call, one.caller) for one in self.holds() if one.by == by}
+        for key in [(escaped(call), "") for call in calls] + [("", caller) for caller in callers]:
+            if key not in held:
+                raise LedgerError(f"{key[0] or key[1]} is not held; `screener ledger holds` shows what is")
+        self._note("release", calls, callers, {"because": because, "by": by})
+
+    def holds(self) -> list[Hold]:
+        """What is held at present."""
+        with reading(self.path) as db:
+            return _holds(db)
+
+    def _note(self, kind: str, calls: Iterable[str], callers: Iterable[str], body: dict[str, Any]) -> None:
+        at, rows = self.clock(), []
+        with reading(self.path) as db:
+            for call in calls:
+                found = db.execute(CALLS_BY_ID, (escaped(call),)).fetchall()
+                if not found:
+                    raise LedgerError(f"{call}: no such call in {self.path}, or it was erased")
+                rows += [Row(call, kind, at, body, pbx) for pbx, _ in found]
+        rows += [Row("", kind, at, {**body, "e164": caller}) for caller in callers]
+        append(self.path, rows)
+
+    def _mentioning(self, db: sqlite3.Connection, caller: str) -> Iterator[tuple[int, str, str]]:
+        for seq, pbx, call_id, body in db.execute(MENTIONS, (caller[-TAIL_DIGITS:],)):
+            if caller in self._numbers(body):
+                yield seq, pbx, call_id
+
+    def _numbers(self, body: str) -> set[str]:
+        """Of whom a row is, in E.164; not who is spoken of in it."""
+        about = json.loads(body)
+        call = about.get("call")
+        sections = (about, call) if isinstance(call, dict) else (about,)
+        written = {str(one[key]) for one in sections for key in ("number", "e164") if one.get(key)}
+        return {self.key_of(number) or number for number in written}
+
+    def _held_by(self, db: sqlite3.Connection, call: tuple[str, str], holds: list[Hold]) -> list[Hold]:
+        if not holds:
+            return []
+        numbers = set[str]()
+        if any(hold.caller for hold in holds):
+            numbers = set().union(*(self._numbers(body) for _, _, body in db.execute(ROWS_OF_CALL, call)))
+        return [hold for hold in holds if hold.call == call[1] or hold.caller in numbers]
+
+    def _erase(
+        self, db: sqlite3.Connection, calls: list[tuple[str, str]], because: str, done: Erased
+    ) -> None:
+        """Erase these calls but for the held ones; one whose recordings cannot be deleted stays as it is."""
+        with transaction(db):
+            holds, seqs, gone = _holds(db), list[int](), list[_Recording]()
+            for call in calls:
+                if self._held_by(db, call, holds):
+                    done.held += 1
+                    continue
+                rows = db.execute(ROWS_OF_CALL, call).fetchall()
+                files = [_Recording.of(seq, body) for seq, kind, body in rows if kind == "recording"]
+                if self._deleted(files, done):
+                    done.calls += 1
+                    seqs += [seq for seq, _, _ in rows]
+                    gone += files
+            self._blank(db, seqs, gone, because, done)
+
+    def _delete_old(
+        self,
+        db: sqlite3.Connection,
+        files: list[tuple[list[str], _Recording]],
+        done: Erased,
+    ) -> None:
+        with transaction(db):
+            holds = _holds(db)
+            gone = []
+            for (pbx, call_id), file in files:
+                if not self._held_by(db, (pbx, call_id), holds) and self._deleted([file], done):
+                    gone.append(file)
+            self._blank(db, [], gone, "its time is over", done)
+
+    def _deleted(self, files: list[_Recording], done: Erased) -> bool:
+        try:
+            if not done.dry_run:
+                self.delete([Path(file.path) for file in files if file.path])
+        except ScreenerError as error:
+            done.failed.append(str(error))
+            return False
+        return True
+
+    def _blank(
+        self,
+        db: sqlite3.Connection,
+        seqs: list[int],
+        gone: list[_Recording],
+        because: str,
+        done: Erased,
+    ) -> None:
+        """Within a transaction: take the content of these rows, and say so in one of its own."""
+        done.rows += len(seqs)
+        done.recordings += len(gone)
+        done.bytes += sum(file.bytes for file in gone)
+        if done.dry_run or not (seqs or gone):
+            return
+        db.executemany(ERASE, [(seq,) for seq in seqs])
+        db.executemany(ERASE_SALT, [(seq,) for seq in seqs])
+        rows: list[list[int]] = []
+        for seq in sorted(seqs):
+            extend(rows, seq, seq)
+        body = {
+            "rows": rows,
+            "recordings": [{"row": one.row, "bytes": one.bytes, "sha256": one.sha256} for one in gone],
+            "because": because,
+        }
+        insert(db, [encode(Row("", "erased", self.clock(), body))])
+
+
+class _Recording(NamedTuple):
+    row: int
+    path: str
+    bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, seq: int, body: str) -> _Recording:
+        """What its row says of a recording."""
+        about = json.loads(body)
+        return cls(seq, about.get("path", ""), about.get("bytes", 0), about.get("sha256", ""))
+
+
+def _holds(db: sqlite3.Connection) -> list[Hold]:
+    held: dict[tuple[str, str, str], Hold] = {}
+    for kind, call, body in db.execute(HOLDS):
+        about = json.loads(body or "{}")  # of a call that was erased after its release
+        hold = Hold(call, about.get("e164", ""), about.get("by", ""), about.get("because", ""))
+        if kind == "hold":
+            held[hold[:3]] = hold
+        else:
+            held.pop(hold[:3], None)
+    return [hold for hold in held.values() if hold.call or hold.caller]
+
+
+def _told(hold: Hold) -> str:
+    by = f" by {hold.by}" if hold.by else ""
+    return f"{hold.call or hold.caller}{by} ({hold.because})"
+
+
+def _wipe(db: sqlite3.Connection, done: Erased) -> None:
+    """Let the file's log not keep what was erased in the file."""
+    if done.rows and not done.dry_run and db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        done.failed.append("the ledger's log (ledger.db-wal) is in use and may hold it for a while longer")

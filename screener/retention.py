@@ -1,0 +1,60 @@
+"""What the settings say about keeping, applied to the ledger and the recordings."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from screener import number, spool
+from screener.ledger import Erased, Keeper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from screener.config.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+DAY_S = 86_400.0
+
+
+def keeper(path: Path, settings: Settings, clock: Callable[[], datetime]) -> Keeper:
+    """What erases and holds calls in the ledger at `path`."""
+    return Keeper(
+        path,
+        delete=lambda paths: spool.delete(settings.recordings_dir, paths),
+        key_of=lambda written: number.parse(written, settings.region).key,
+        clock=clock,
+    )
+
+
+def expire(path: Path, settings: Settings, clock: Callable[[], datetime], *, dry_run: bool = False) -> Erased:
+    """Apply `retention` once; it blocks. LedgerError when the ledger cannot be written."""
+    calls_days, recordings_days = settings.retention.ledger_days, settings.retention.recordings_days
+    return keeper(path, settings, clock).expire(
+        clock() - timedelta(days=calls_days) if calls_days else None,
+        clock() - timedelta(days=recordings_days) if recordings_days else None,
+        dry_run=dry_run,
+    )
+
+
+async def daily(path: Path, settings: Settings, clock: Callable[[], datetime]) -> None:
+    """Apply `retention` now and each day, until cancelled; LedgerError as `expire`."""
+    while True:
+        done = await asyncio.to_thread(expire, path, settings, clock)
+        if done.calls or done.recordings:
+            log.info(
+                "retention: erased",
+                calls=done.calls,
+                rows=done.rows,
+                recordings=done.recordings,
+                held=done.held,
+            )
+        if done.failed:
+            log.error("retention: something was not erased", times=len(done.failed), reason=done.failed[0])
+        await asyncio.sleep(DAY_S)
