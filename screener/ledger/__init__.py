@@ -39,11 +39,14 @@ erased
     `because`.
 hold, release
     `because`, `by` (whose hold it is), and `e164` if it is on all calls of a number.
+case
+    about no call: one more thing about a case, see `screener.cases`.
 
 Other kinds may be added: readers pass over what they do not know. Reading order:
 `chain` (what binds the rows), `store` (the file), `writer`, `checkpoints`, `reader`, `verifying`, `keeping`.
 """
 
+from screener.ledger.excerpts import excerpt, rows
 from screener.ledger.keeping import Erased, Hold, Keeper
 from screener.ledger.reader import CallRecord, call, calls, calls_came_by, count, ends, filed, oldest_first
 from screener.ledger.store import Row, append
@@ -64,7 +67,9 @@ __all__ = [
     "calls_came_by",
     "count",
     "ends",
+    "excerpt",
     "filed",
     "oldest_first",
+    "rows",
     "verify",
 ]
