@@ -68,7 +68,7 @@ def recording(spool: Path, id_: str, at: datetime) -> dict[str, Any]:
 
 
 def eight_calls(spool: Path) -> list[Row]:
-    """On one day, an hour apart: five by a robot, three by a person; and one of somebody else between them."""
+    """On one day, an hour apart: five by a robot, three by a person; one of somebody else in between."""
     rows = call_rows("9.9", NOON + timedelta(minutes=30), STRANGER, said=[])
     for n in range(8):
         at, id_ = NOON + timedelta(hours=n), f"1.{n}"
