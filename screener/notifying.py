@@ -5,6 +5,7 @@ One thread of its own and a bounded queue: a target that is slow or dead costs n
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -52,6 +53,9 @@ class Notifier:
     def __init__(self, urls: Collection[str], events: Collection[str]) -> None:
         self._events = frozenset(events)
         self._queue: queue.Queue[tuple[str, str]] = queue.Queue(BOUND)
+        # Its own log would go past ours, and may hold what a target answered.
+        logging.getLogger("apprise").propagate = False
+        logging.getLogger("apprise").addHandler(logging.NullHandler())
         # Of a URL only its scheme is ever shown: what is behind it may be a password.
         self._targets: list[tuple[str, apprise.Apprise]] = []
         for url in urls:

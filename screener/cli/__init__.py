@@ -2,10 +2,10 @@
 
 `service` runs, checks and speaks to the running service, `looking` shows what is configured, decided
 and recorded, `lists` keeps the allow and block entries, `feeds` those of others, `trust` what calls
-taught, `recordings` what was recorded, `campaigns` what is the same in it, `packs` shows what laws say;
-`ledger` proves the record of calls and erases from it, `cases` gather what belongs together and `evidence`
-takes it to an authority; `replay` judges past calls, `simulate` writes calls to try rules on; `common` is
-what they share.
+taught, `recordings` what was recorded, `campaigns` what is the same in it, `packs` what laws say; `ledger`
+proves the record of calls and erases from it, `cases` gather what belongs together, `evidence` takes it to
+an authority; `replay` judges past calls, `simulate` writes calls to try rules on; `common` is what they
+share.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ cli.add_typer(feeds.cli, name="feed")
 cli.add_typer(campaigns.cli, name="campaigns")
 cli.add_typer(recordings.cli, name="recordings")
 cli.add_typer(trust.cli, name="trust")
+cli.add_typer(ledger.cli, name="ledger")
 cli.add_typer(packs.cli, name="packs")
 cli.add_typer(cases.cli, name="case")
 cli.add_typer(evidence.cli, name="evidence")
-cli.add_typer(ledger.cli, name="ledger")
 
 
 def main() -> None:

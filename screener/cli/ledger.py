@@ -16,6 +16,7 @@ from screener.config import Settings
 from screener.errors import KeyUnusable
 from screener.ledger import Erased, Keeper
 from screener.signing import Public, Signer
+from screener.text import escaped
 
 BROKEN = 3
 """The exit code of `verify` when the ledger is not what was written."""
@@ -158,7 +159,7 @@ def _one(settings: Settings, call: str, caller: str) -> tuple[str, str]:
 
 def _told(what: str, done: Erased) -> None:
     for failure in done.failed:
-        sys.stderr.write(f"not erased: {failure}\n")
+        sys.stderr.write(escaped(f"not erased: {failure}") + "\n")
     show(
         f"{what}: {done.calls} calls ({done.rows} rows), {done.recordings} recordings ({done.bytes} bytes)"
         + (f"; {done.held} held and spared" if done.held else "")

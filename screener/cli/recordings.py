@@ -52,10 +52,11 @@ def list_(
     """Show recordings, newest first, and whether each file is what was filed."""
     settings = load(site).settings
     key = number.parse(caller, settings.region).key or caller
+    gone = ledger.deleted(app.ledger_path(settings))
     found: list[dict[str, Any]] = []
     for record in ledger.calls(app.ledger_path(settings), since=_moment(since, settings), caller=key):
         if record.recordings:
-            found += (_about(settings, record, one) for one in record.recordings)
+            found += (_about(settings, record, one, gone) for one in record.recordings)
             limit -= 1
             if not limit:
                 break
@@ -76,8 +77,9 @@ def play(
     """Play what was recorded of a call, if the file is still what was filed."""
     settings = load(site).settings
     record = ledger.call(app.ledger_path(settings), call)
+    gone = ledger.deleted(app.ledger_path(settings))
     about = (
-        [_about(settings, record, one) for one in record.recordings if one.get("leg") == leg]
+        [_about(settings, record, one, gone) for one in record.recordings if one.get("leg") == leg]
         if record
         else []
     )
@@ -108,10 +110,11 @@ def verify(site: Site = None, as_json: AsJson = False) -> None:
     settings = load(site).settings
     path = app.ledger_path(settings)
     counts = {"ok": 0}
+    gone = ledger.deleted(path)
     findings: list[dict[str, Any]] = []
     for record in ledger.calls(path):
         for one in record.recordings:
-            about = _about(settings, record, one)
+            about = _about(settings, record, one, gone)
             counts[about["hash"]] = counts.get(about["hash"], 0) + 1
             if about["hash"] not in {"ok", "erased"}:
                 findings.append(about)
@@ -128,23 +131,22 @@ def verify(site: Site = None, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _about(settings: Settings, record: CallRecord, one: dict[str, Any]) -> dict[str, Any]:
+def _about(settings: Settings, record: CallRecord, one: dict[str, Any], gone: set[str]) -> dict[str, Any]:
     """A recording in plain values; `hash` says what its file is: ok, changed, missing, erased."""
-    path = str(one.get("path") or "")
+    path, filed = str(one.get("path") or ""), str(one.get("sha256") or "")
+    state = _state(settings.recordings_dir, path, filed)
     return {
         "at": record.at.astimezone(settings.zone).strftime("%Y-%m-%d %H:%M:%S"),
         "call": record.call_id,
         "caller": record.call.get("shown") or record.end.get("number", ""),
         "leg": one.get("leg", ""),
         "seconds": round(float(one.get("seconds") or 0), 1),
-        "hash": _state(settings.recordings_dir, path, str(one.get("sha256") or "")),
+        "hash": "erased" if state == "missing" and filed in gone else state,
         "path": path,
     }
 
 
 def _state(root: Path, path: str, filed: str) -> str:
-    if not path:
-        return "erased"
     try:
         now = spool.digest(root, Path(path))
     except ScreenerError as error:

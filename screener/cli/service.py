@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from screener import __version__, app, control, dialplan, listening, telemetry, transcribing
+from screener import __version__, app, control, dialplan, listening, notifying, telemetry, transcribing
 from screener.cli.common import AsJson, Site, chosen, load, show, show_json, show_table
 from screener.config import failing, failing_packs, state_dir
 from screener.errors import ConfigError, ScreenerError
@@ -49,6 +49,9 @@ def check(site: Site = None, plan: Dialplan = None) -> None:
             asyncio.run(transcribing.ready(loaded.settings.transcription.model))
         except ScreenerError as error:
             raise ConfigError([f"{loaded.origin('screener.transcription.model')}: {error}"]) from None
+    if loaded.settings.notify.urls and not notifying.INSTALLED:
+        missing = f"the extra notify is not installed: {notifying.INSTALL}"
+        raise ConfigError([f"{loaded.origin('screener.notify.urls')}: notify.urls: {missing}"])
     policy, variant = loaded.policy, loaded.settings.variant
     show(
         f"good: {len(policy.rules)} rules in {len(policy.groups)} groups, policy {policy.hash}"

@@ -102,7 +102,7 @@ def packs_of(layers: Layers, settings: Settings | None) -> dict[str, Pack]:
                     layers.problems.append(f"{place}: {'.'.join(one.path)}: {one.text}")
                 packs[pack.name] = pack
     for index, name in enumerate(settings.packs if settings else ()):
-        if f"{PACKS}/{name}.yaml" not in layers.trees:
+        if f"{PACKS}/{name}.yaml" not in layers.trees.keys() | layers.broken:
             written = locate(layers.trees[SETTINGS], ("packs", index)).place
             layers.problems.append(f"{written}: packs.{index}: no such pack; there are {', '.join(packs)}")
     return packs

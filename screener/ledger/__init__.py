@@ -48,7 +48,17 @@ Other kinds may be added: readers pass over what they do not know. Reading order
 
 from screener.ledger.excerpts import excerpt, rows
 from screener.ledger.keeping import Erased, Hold, Keeper
-from screener.ledger.reader import CallRecord, call, calls, calls_came_by, count, ends, filed, oldest_first
+from screener.ledger.reader import (
+    CallRecord,
+    call,
+    calls,
+    calls_came_by,
+    count,
+    deleted,
+    ends,
+    filed,
+    oldest_first,
+)
 from screener.ledger.store import Row, append
 from screener.ledger.verifying import Report, verify
 from screener.ledger.writer import Ledger
@@ -66,6 +76,7 @@ __all__ = [
     "calls",
     "calls_came_by",
     "count",
+    "deleted",
     "ends",
     "excerpt",
     "filed",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from screener.errors import LedgerError, ScreenerError
 from screener.ledger.reader import reading
-from screener.ledger.store import Row, append, encode, extend, insert, micros, transaction, writing
+from screener.ledger.store import KEEPING, Row, append, encode, extend, insert, micros, transaction, writing
 from screener.text import escaped
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ ROWS_OF_CALL = "SELECT seq, kind, body FROM row WHERE pbx = ? AND call_id = ? AN
 OLD_RECORDINGS = """
 SELECT pbx, call_id, seq, body FROM row WHERE kind = 'recording' AND at_us < ? AND body != '' ORDER BY seq
 """
-HOLDS = "SELECT kind, call_id, body FROM row WHERE kind IN ('hold', 'release') ORDER BY seq"
+HOLDS = f"SELECT kind, call_id, body FROM row WHERE {KEEPING} AND kind != 'erased' ORDER BY seq"  # noqa: S608 - words of our own
 ERASE = "UPDATE row SET body = '' WHERE seq = ?"
 ERASE_SALT = "UPDATE link SET salt = NULL WHERE seq = ?"
 TAIL_DIGITS = 6

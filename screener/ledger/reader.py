@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from screener.errors import LedgerError
-from screener.ledger.store import Row, check, decode, micros
+from screener.ledger.store import KEEPING, Row, check, decode, micros
 from screener.text import escaped
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ ENDS = """
 SELECT pbx, call_id, kind, at_us, body FROM row
 WHERE at_us >= ? AND body != '' AND kind = 'end' ORDER BY at_us DESC, seq DESC
 """
+ERASED = f"SELECT body FROM row WHERE {KEEPING} AND kind = 'erased'"  # noqa: S608 - words of our own
 CAME_BY = "SELECT 1 FROM row WHERE at_us >= ? AND body != '' AND kind = 'setup' AND instr(body, ?) LIMIT 1"
 
 
@@ -129,6 +130,13 @@ def filed(path: Path) -> dict[str, int]:
         bodies = db.execute("SELECT body FROM row WHERE kind = 'recording' AND body != '' ORDER BY seq")
         found = [json.loads(body) for (body,) in bodies]
         return {PurePath(one.get("path", "")).name: one.get("bytes", -1) for one in found}
+
+
+def deleted(path: Path) -> set[str]:
+    """SHA-256 of the recordings that were deleted, for their age or on request; LedgerError as `calls`."""
+    with reading(path) as db:
+        bodies = (json.loads(body) for (body,) in db.execute(ERASED))
+        return {one["sha256"] for body in bodies for one in body["recordings"]}
 
 
 def ends(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -9,6 +10,7 @@ from urllib.parse import unquote
 from tests.pbx import sound
 from tests.pbx.faults import Ear, brief, somebody
 from tests.pbx.house import House
+from tests.webhook import Target
 
 if TYPE_CHECKING:
     from screener.ledger import CallRecord
@@ -101,3 +103,19 @@ async def test_recording__no_mailbox_for_its_number_or_none_there__stays_filed_a
         await house.service.logged("a message was not delivered", level="error")
         assert len((await house.ended(number=unquote(none["Number"]))).recordings) == 2
         assert "0 active channels" in await house.pbx.cli("core show channels")
+
+
+async def test_recording__with_a_notification__arrives_and_a_target_that_hangs_delays_no_call() -> None:
+    with Target() as target, Target() as hangs:
+        hangs.open.clear()
+        notify = {"urls": [target.url, hangs.url], "events": ["recorded"]}
+        async with House.open(notify=notify) as house, Ear.open(house.pbx) as ear:
+            await mailbox(house)
+            end = await leaves_message(house, ear)
+            told = await asyncio.to_thread(target.taken.get, timeout=15)
+            assert told["title"] == f"{unquote(end['Number'])} left a message for 100"
+            assert told["message"].startswith("score 0, decided by BLOCKLISTED")
+            other = await leaves_message(house, ear)
+            record = await house.ended(number=unquote(other["Number"]))
+            assert record.end["delay_ms"] < 500
+            assert "secret" not in str(house.service.lines)

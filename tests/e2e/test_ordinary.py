@@ -46,9 +46,10 @@ async def test_school_broadcast__of_last_week_again__reaches_four_of_us_and_is_r
 ) -> None:
     school = "+862155010001"
     await story.past(*(before(6 + n / 1440, school, f"10{n}", talk_s=30) for n in range(4)))
-    calls = [await story.robot(school, did, CLOSED) for did in ("100", "103", "106", "109")]
+    lines = (story.robot(school, did, CLOSED, leaves=True) for did in ("100", "103", "106", "109"))
+    calls = await asyncio.gather(*lines)
     assert ends(*calls) == ["answered"] * 4
-    fifth = await story.robot(school, "112", CLOSED)
+    fifth = await story.robot(school, "112", CLOSED, leaves=True)
     assert ends(fifth) == ["recorded"]
     assert fifth.setup["action"] == "challenge"
     await story.house.service.command("list", "add", "allow", school, "--reason", "the school")

@@ -227,3 +227,12 @@ def test_list_purge__an_expired_entry__is_forgotten(run: Command, tmp_path: Path
     shown = run("list", "show").out
     assert "+8617712345678" not in shown
     assert "+8617712345679" in shown
+
+
+def test_config_show__notifications__shows_no_more_of_a_url_than_its_scheme(run: Command, site: Path) -> None:
+    settings = json.loads((site / "screener.yaml").read_text())
+    settings["notify"] = {"urls": ["tgram://123:t0ken/chat", "mailto://me:t0ken@example.org"]}
+    (site / "screener.yaml").write_text(json.dumps(settings))
+    shown = run("config", "show").out
+    assert "tgram://********" in shown
+    assert "t0ken" not in shown

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from queue import Queue
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +10,7 @@ from structlog.testing import capture_logs
 
 from screener import notifying
 from screener.notifying import BOUND, Notifier
+from tests.webhook import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,44 +18,11 @@ if TYPE_CHECKING:
 HOSTILE = "\x1b[31mBob\r\nX-Evil: 1\u202e<script>*_`"
 
 
-class Target:
-    """A web hook; `answers` are the status codes that it gives one after the other, then 200."""
-
-    def __init__(self) -> None:
-        self.taken: Queue[dict[str, str]] = Queue()
-        self.answers: list[int] = []
-        self.open = threading.Event()
-        self.open.set()
-        target = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                target.open.wait(10)
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                code = target.answers.pop(0) if target.answers else 200
-                self.send_response(code)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                target.taken.put(body | {"code": str(code)})
-
-            def log_message(self, *_: object) -> None: ...
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"json://somebody:secret@127.0.0.1:{self.server.server_port}"
-
-
 @pytest.fixture
 def target(monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
     monkeypatch.setattr(notifying, "AGAIN_S", 0.01)
-    one = Target()
-    yield one
-    one.open.set()
-    one.server.shutdown()
-    one.server.server_close()
+    with Target() as one:
+        yield one
 
 
 def test_notifier__events_that_were_chosen__arrive_fit_to_be_shown(target: Target) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -12,13 +13,12 @@ import pytest
 
 from screener.config import failing_packs, load, shipped_dir
 from screener.errors import ConfigError
-from screener.packs import Contact, Incident, Pack, PackFile, compile_pack, evaluate
+from screener.packs import NAMES, Contact, Incident, Pack, PackFile, compile_pack, evaluate
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.commandline import Command
 
+ROOT = Path(__file__).parents[2]
 PACKS = load(None, environ={}).packs
 NEW_YORK, BERLIN = ZoneInfo("America/New_York"), ZoneInfo("Europe/Berlin")
 RULE = {
@@ -111,9 +111,9 @@ def test_evaluate__no_contacts__nothing() -> None:
     assert [evaluate(one, [], UTC) for one in PACKS.values()] == [[]] * len(PACKS)
 
 
-def test_evaluate__ten_thousand_contacts__takes_no_square_of_them() -> None:
+def test_evaluate__thousands_of_contacts__takes_no_square_of_them() -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    many = [Contact(str(one), start + timedelta(hours=one)) for one in range(10_000)]
+    many = [Contact(str(one), start + timedelta(hours=one)) for one in range(3_000)]
     found = evaluate(PACKS["us-fdcpa"], many, NEW_YORK)
     assert sum(one.rule == "CALLS_IN_7_DAYS" for one in found) == 1
 
@@ -137,6 +137,12 @@ def test_evaluate__ten_thousand_contacts__takes_no_square_of_them() -> None:
 def test_hours__clock_of_the_person_called__decides(at: str, outside: int) -> None:
     found = evaluate(PACKS["us-fdcpa"], calls(at), NEW_YORK)
     assert [one.rule for one in found] == ["HOURS"] * outside
+
+
+def test_hours__in_time_whatever_is_not_known__nothing() -> None:
+    by_robots = pack(when="robot", hours={"mon-sun": ["08:00-20:00"]})
+    assert evaluate(by_robots, calls("2026-03-02 12:00"), UTC) == []
+    assert told(evaluate(by_robots, calls("2026-03-02 21:00"), UTC)) == [("R", False, ("1",))]
 
 
 def test_order__hour_that_comes_twice__is_that_of_time_not_of_the_wall() -> None:
@@ -235,6 +241,19 @@ def test_pack__of_the_site__is_checked_by_its_examples(tmp_path: Path, command: 
     assert code == 2
     assert f"{own}:" in err
     assert "expected HOURS 1; got HOURS 1, HOURS 4" in err
+
+
+def test_pack__of_the_documentation__is_good_and_every_name_of_a_contact_is_told(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "packs.md").read_text()
+    (tmp_path / "packs").mkdir()
+    (tmp_path / "packs" / "own.yaml").write_text(
+        "title" + page.partition("```yaml\ntitle")[2].partition("```")[0]
+    )
+    config = load(tmp_path, environ={})
+    assert list(config.packs["own"].written.rules) == ["NIGHT", "TOO_MANY", "AFTER_REFUSAL"]
+    assert list(failing_packs(config, own=True)) == []
+    assert [name for name in NAMES if f"| `{name}`" not in page and not name.startswith("says.")] == []
+    assert [name for name in PACKS if f"| `{name}` |" not in page] == []
 
 
 def test_pack__rule_changed_by_the_site__shipped_examples_are_only_noted(

@@ -96,7 +96,9 @@ def test_verify__each_fault__is_named_and_ends_with_1(kept: Kept, run: Command) 
     kept.call("1.3").with_name("1.9-mix.wav").write_bytes(b"nobody filed it")
     os.utime(mix.with_name("1.9-mix.wav"), (0, 0))
     mix.with_name("1.8-mix.wav").write_bytes(b"is being recorded")
-    kept.rows.append(Row("1.7", "recording", NOW, {"bytes": 4, "sha256": "ab"}))  # its content was erased
+    kept.filed("1.7", mix.with_name("1.7-mix.wav"))
+    gone = {"row": 1, "bytes": 1, "sha256": hashlib.sha256(b"1.7 mix").hexdigest()}
+    kept.rows.append(Row("", "erased", NOW, {"rows": [], "recordings": [gone], "because": "age"}))
     told = run("verify")
     assert told.code == 1
     assert sorted(told.out.splitlines()) == sorted(
