@@ -72,7 +72,7 @@ class Case:
     notes: list[Note] = field(default_factory=list)
 
     def has(self, record: CallRecord, region: str) -> bool:
-        """Whether a call belongs to it: by itself, its number or its recording; none after it was closed."""
+        """Whether a call or message belongs to it: itself, its number or recording; none after it closed."""
         if record.call_id in self.removed or (self.closed_at and record.at > self.closed_at):
             return False
         caller = caller_of(record, region)
@@ -110,19 +110,9 @@ class Case:
 
 
 def _note(name: str, row: Row) -> Note:
-    body = row.body
-    return Note(
-        name,
-        datetime.fromisoformat(body["at"]),
-        body["kind"],
-        body["text"],
-        tuple(body.get("files", ())),
-        body.get("number", ""),
-        body.get("call", ""),
-        body.get("by", ""),
-        body.get("refused", False),
-        body.get("debtor"),
-    )
+    told = {one: row.body[one] for one in Note.__slots__ if one in row.body}
+    at, files = datetime.fromisoformat(told["at"]), tuple(told.get("files", ()))
+    return Note(**{**told, "id": name, "at": at, "files": files})
 
 
 def fold(rows: Iterable[Row]) -> list[Case]:
@@ -136,8 +126,14 @@ def fold(rows: Iterable[Row]) -> list[Case]:
 
 def caller_of(record: CallRecord, region: str) -> str:
     """Who called, E.164 where that can be told; empty if withheld. `region` reads a call nobody judged."""
-    key: str = record.call.get("e164") or number.parse(record.end.get("number", ""), region).key
+    shown = record.call.get("number") or record.end.get("number", "")
+    key: str = record.call.get("e164") or number.parse(shown, region).key
     return key
+
+
+def is_message(record: CallRecord) -> bool:
+    """Whether it is a message, not a call."""
+    return any(row.kind == "message" for row in record.rows)
 
 
 def campaign_of(record: CallRecord) -> Mapping[str, Any]:
@@ -187,6 +183,17 @@ def contacts_of(
 
 def _contact(record: CallRecord, case: Case, region: str, *, again: bool) -> Contact:
     end, heard = record.end, campaign_of(record)
+    said = record.transcript
+    contact = Contact(
+        record.call_id,
+        record.at,
+        number=caller_of(record, region),
+        called=record.call.get("did") or end.get("did", ""),
+        to_debtor=case.debtor,
+        wording=frozenset(one["kind"] for one in said.get("wording", ())) if said else None,
+    )
+    if is_message(record):
+        return replace(contact, kind="message")
     lasted, held = end.get("lasted_s"), end.get("held_s")
     # The challenge and the voicemail answer too: `held_s` counts from then on.
     answered = record.disposition in {"answered", "recorded"} or bool(held)
@@ -194,21 +201,14 @@ def _contact(record: CallRecord, case: Case, region: str, *, again: bool) -> Con
     if end.get("challenge") == "passed":
         robot = False
     silent = heard.get("onset_s", inf if heard else None)
-    return Contact(
-        record.call_id,
-        record.at,
-        number=caller_of(record, region),
-        called=record.call.get("did") or end.get("did", ""),
+    return replace(
+        contact,
         answered=answered if end else None,
         talk_s=(float(end.get("talk_s") or 0) if record.disposition == "answered" else 0.0) if end else None,
         ring_s=None if lasted is None else lasted - (held or 0.0),
         ended_by_caller=end.get("by_caller"),
         robot=robot,
         live_after_s=inf if heard and silent is None else silent,
-        to_debtor=case.debtor,
-        wording=frozenset(one["kind"] for one in record.transcript.get("wording", ()))
-        if record.transcript
-        else None,
     )
 
 

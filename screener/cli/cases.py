@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import secrets
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from screener import app, cases, ledger, number, retention
-from screener.cli.common import AsJson, Site, load, show, show_json, show_table, span
-from screener.evidence import Dossier, Gathering, attach, gather
+from screener import app, cases, ledger, number
+from screener.cli.common import AsJson, Site, show, show_json, show_table, span
+from screener.cli.desk import Desk
+from screener.evidence import attach
 from screener.ledger import Row
 from screener.text import printable
-
-if TYPE_CHECKING:
-    from screener.config import Config
-    from screener.ledger import CallRecord
 
 cli = typer.Typer(help="Calls and notes that belong together, for a complaint.", no_args_is_help=True)
 
@@ -40,9 +35,7 @@ Debtor = Annotated[
         "--debtor/--not-debtor", show_default=False, help="Whether the one who was called owes the debt."
     ),
 ]
-ATTACHED = "evidence"
 NAME_BOUND, TEXT_BOUND = 120, 20_000
-_PREFIX = re.compile(r"\+[0-9]{4,14}\*", re.ASCII)
 
 
 class NoteKind(StrEnum):
@@ -61,75 +54,6 @@ class By(StrEnum):
     PERSON = "person"
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """The configuration, the ledger, and the cases in it."""
-
-    config: Config
-    path: Path
-    every: list[cases.Case]
-
-    @classmethod
-    def of(cls, site: Path | None) -> Desk:
-        """Read the cases; LedgerError if there is no ledger."""
-        config = load(site)
-        path = app.ledger_path(config.settings)
-        return cls(config, path, cases.fold(ledger.rows(path, cases.KIND)))
-
-    def case(self, which: int) -> cases.Case:
-        """The case of this number."""
-        if which > len(self.every):
-            raise typer.BadParameter(f"there is no case {which}; `screener case list` shows them")
-        return self.every[which - 1]
-
-    def records(self, case: cases.Case) -> list[CallRecord]:
-        """Its calls."""
-        return [one for one in ledger.calls(self.path) if case.has(one, self.config.settings.region)]
-
-    @property
-    def keeper(self) -> ledger.Keeper:
-        """What holds its calls."""
-        return retention.keeper(self.path, self.config.settings, app.now)
-
-    def write(self, case: str, **body: Any) -> None:  # noqa: ANN401 - JSON values
-        """Add a row to a case."""
-        ledger.append(self.path, [Row("", cases.KIND, app.now(), {"case": case, **body})])
-
-    def gathering(self, blank: tuple[str, ...] | None = None) -> Gathering:
-        """What its cases are gathered with."""
-        settings, wording = self.config.settings, self.config.wording
-        return Gathering(
-            settings.region,
-            settings.zone,
-            [self.config.packs[name] for name in settings.packs],
-            settings.recordings_dir,
-            settings.state_dir / ATTACHED,
-            lambda text, at: wording.find(
-                text, language="", region=settings.region, said_on=at.astimezone(settings.zone).date()
-            ),
-            blank,
-        )
-
-    def dossier(self, case: cases.Case) -> Dossier:
-        """All that is known of a case."""
-        return gather(case, self.records(case), self.gathering())
-
-    def members(self, numbers: list[str], campaigns: list[int], calls: list[str]) -> dict[str, Any]:
-        """What is to be added or removed, in the form of the ledger; a mistake ends the command."""
-        region, read = self.config.settings.region, []
-        for text in numbers:
-            key = text if _PREFIX.fullmatch(text) else number.parse(text, region).key
-            if not key:
-                raise typer.BadParameter(
-                    f"{text!r} is neither a number nor the beginning of one such as +86177*"
-                )
-            read.append(key)
-        known = {one.call_id for one in ledger.calls(self.path)} if calls else set()
-        if unknown := sorted({*calls} - known):
-            raise typer.BadParameter(f"there is no call {unknown[0]!r} in the ledger")
-        return {"numbers": read, "campaigns": campaigns, "calls": calls}
-
-
 @cli.command()
 def suggest(
     last: Annotated[str, typer.Option(help="Only calls of the last 90m, 12h or 30d.")] = "90d",
@@ -137,7 +61,7 @@ def suggest(
     as_json: AsJson = False,
 ) -> None:
     """Suggest cases: calls with the same recording, company, call-back number or block of collectors."""
-    found = _suggestions(Desk.of(site), last)
+    found = Desk.of(site).suggestions(app.now() - span(last))
     if as_json:
         show_json([{name: getattr(one, name) for name in one.__slots__} for one in found])
         return
@@ -149,17 +73,11 @@ def suggest(
                 one.case or "new",
                 len(one.calls),
                 " ".join(one.numbers),
-                f"{one.first:%Y-%m-%d %H:%MZ}",
-                f"{one.last:%Y-%m-%d %H:%MZ}",
+                *(f"{at:%Y-%m-%d %H:%MZ}" for at in (one.first, one.last)),
             )
             for one in found
         ),
     )
-
-
-def _suggestions(desk: Desk, last: str) -> list[cases.Suggestion]:
-    records = ledger.calls(desk.path, since=app.now() - span(last))
-    return cases.suggest(records, desk.every, desk.config.settings.region)
 
 
 @cli.command("list")
@@ -203,7 +121,7 @@ def open_one(
     desk = Desk.of(site)
     members = desk.members(numbers, campaigns, calls)
     if suggested:
-        found = next((one for one in _suggestions(desk, "36500d") if suggested in one.keys), None)
+        found = next((one for one in desk.suggestions() if suggested in one.keys), None)
         if not found:
             raise typer.BadParameter(f"nothing is suggested by {suggested!r}; see `screener case suggest`")
         for kind in members:
@@ -215,7 +133,7 @@ def open_one(
     ledger.append(desk.path, [Row("", cases.KIND, at, {"case": token, **body}) for body in bodies])
     opened = next(one for one in Desk.of(site).every if one.id == token)
     show(f"case {opened.number} is open with {len(desk.records(opened))} calls")
-    show(f"they are erased in their time, unless held: screener case hold {opened.number}")
+    show(f"they are erased in their time, unless held: screener case confirm|hold {opened.number}")
 
 
 @cli.command("show")
@@ -251,8 +169,7 @@ def show_one(which: Which, site: Site = None, as_json: AsJson = False) -> None:
 @cli.command()
 def incidents(which: Which, site: Site = None, as_json: AsJson = False) -> None:
     """Show which rules of the packs that are on (`packs` in screener.yaml) were broken, and the proof."""
-    desk = Desk.of(site)
-    data = desk.dossier(desk.case(which)).data
+    data = (desk := Desk.of(site)).dossier(desk.case(which)).data
     if as_json:
         show_json(data["incidents"])
         return
@@ -340,7 +257,7 @@ def note(
         kind=str(kind),
         at=(when if when.tzinfo else when.replace(tzinfo=settings.zone)).isoformat(),
         text=text,
-        files=[attach(settings.state_dir / ATTACHED, one) for one in files],
+        files=[attach(desk.attached, one) for one in files],
         number=number.parse(sender, settings.region).key or printable(sender, NAME_BOUND),
         call=call,
         by=str(by or ""),
@@ -350,43 +267,34 @@ def note(
     show(f"case {which} has {len(case.notes) + 1} notes")
 
 
-def _marks(do: str, told: str) -> Any:  # noqa: ANN401 - a command
-    def mark(which: Which, site: Site = None) -> None:
-        desk = Desk.of(site)
-        desk.write(desk.case(which).id, do=do)
-        show(f"case {which}: {_state(Desk.of(site).case(which))}")
-
-    mark.__doc__ = told
-    return mark
-
-
-cli.command("confirm")(_marks("confirm", "Say that its contacts belong together."))
+@cli.command()
+def confirm(which: Which, site: Site = None) -> None:
+    """Say that its contacts belong together; they are held from then on, until `release`."""
+    desk = Desk.of(site)
+    desk.write(desk.case(which).id, do="confirm")
+    _hold(desk, which)
 
 
 @cli.command()
 def hold(which: Which, site: Site = None) -> None:
     """Keep its calls, and all to come of its numbers, beyond their time; again for what joined it since."""
-    desk = Desk.of(site)
-    case = desk.case(which)
-    held = {(one.call, one.caller) for one in desk.keeper.holds() if one.by == f"case {which}"}
-    calls = [one.call_id for one in desk.records(case) if (one.call_id, "") not in held]
-    numbers = [one for one in sorted(case.numbers) if ("", one) not in held and not one.endswith("*")]
-    desk.keeper.hold(calls, numbers, because="evidence", by=f"case {which}")
-    desk.write(case.id, do="hold")
-    show(f"case {which} is held: {len(calls)} calls and {len(numbers)} numbers more")
+    _hold(Desk.of(site), which)
+
+
+def _hold(desk: Desk, which: int) -> None:
+    calls, numbers = desk.hold(desk.case(which))
+    show(f"case {which} is held: {calls} calls and {numbers} numbers more")
 
 
 @cli.command()
 def release(which: Which, site: Site = None) -> None:
     """Keep its calls no longer than others."""
     desk = Desk.of(site)
-    held = [one for one in desk.keeper.holds() if one.by == f"case {which}"]
-    calls, numbers = (
-        [getattr(one, kind) for one in held if getattr(one, kind)] for kind in ("call", "caller")
-    )
-    desk.keeper.release(calls, numbers, because="evidence", by=f"case {which}")
-    desk.write(desk.case(which).id, do="release")
-    show(f"case {which} is released: {len(held)} holds")
+    show(f"case {which} is released: {desk.release(desk.case(which))} holds")
 
 
-cli.command("close")(_marks("close", "Close a case: later calls do not join it."))
+@cli.command()
+def close(which: Which, site: Site = None) -> None:
+    """Close a case: later calls do not join it."""
+    desk = Desk.of(site)
+    desk.write(desk.case(which).id, do="close")

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from screener import ledger
-from screener.cli.cases import Desk, Which
+from screener.cli.cases import Which
 from screener.cli.common import Site, show
+from screener.cli.desk import Desk
 from screener.errors import BundleAltered
 from screener.evidence import export, verify
 from screener.signing import Signer

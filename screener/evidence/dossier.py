@@ -87,7 +87,7 @@ def gather(case: Case, records: Sequence[CallRecord], how: Gathering) -> Dossier
         "name": escaped(case.name),
         "confirmed": case.confirmed_at is not None,
         "numbers": sorted({one.number for one in contacts} - {""}),
-        "calls": len(records),
+        "calls": sum(one.kind == "call" for one in contacts),
         "packs": [pack.name for pack in how.packs],
         "entries": entries,
         "incidents": incidents,

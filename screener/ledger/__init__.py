@@ -46,7 +46,7 @@ Other kinds may be added: readers pass over what they do not know. Reading order
 `chain` (what binds the rows), `store` (the file), `writer`, `checkpoints`, `reader`, `verifying`, `keeping`.
 """
 
-from screener.ledger.excerpts import excerpt, rows
+from screener.ledger.excerpts import excerpt, received, rows
 from screener.ledger.keeping import Erased, Hold, Keeper
 from screener.ledger.reader import (
     CallRecord,
@@ -81,6 +81,7 @@ __all__ = [
     "excerpt",
     "filed",
     "oldest_first",
+    "received",
     "rows",
     "verify",
 ]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from screener.ledger import checkpoints
-from screener.ledger.reader import reading
-from screener.ledger.store import Row, decode, writing
+from screener.ledger.reader import ROWS_OF_CALL, CallRecord, _fold, _shown, reading
+from screener.ledger.store import Row, decode, micros, writing
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from screener.signing import Signer
@@ -22,6 +24,7 @@ ABOUT_NO_CALL = """
 SELECT pbx, call_id, kind, at_us, body FROM row
 WHERE pbx = '' AND call_id = '' AND kind = ? AND body != '' ORDER BY seq
 """
+MESSAGES = "SELECT DISTINCT pbx, call_id FROM row WHERE kind = 'message' AND at_us >= ? AND body != ''"
 OF_CALL = "SELECT seq FROM row WHERE call_id = ?"
 OF_CASE = "SELECT seq FROM row WHERE pbx = '' AND call_id = '' AND kind = 'case' AND instr(body, ?)"
 SIGNED = "SELECT min(seq) FROM row WHERE kind = 'checkpoint' AND seq > ?"
@@ -36,6 +39,22 @@ def rows(path: Path, kind: str) -> list[Row]:
     """The rows of a kind that are about no call, in the order of writing; LedgerError as `calls`."""
     with reading(path) as db:
         return [decode(*row) for row in db.execute(ABOUT_NO_CALL, (kind,))]
+
+
+def received(path: Path, since: datetime | None = None) -> Iterator[CallRecord]:
+    """Messages in the form of calls: what was written stands as `transcript`; LedgerError as `calls`."""
+    with reading(path) as db:
+        for key in db.execute(MESSAGES, (micros(since),)).fetchall():
+            record = _fold([decode(*row) for row in db.execute(ROWS_OF_CALL, key)])
+            body = _shown(next(row.body for row in record.rows if row.kind == "message"))
+            ends = [_shown(row.body) for row in record.rows if row.kind == "message-end"]
+            yield replace(
+                record,
+                call=body["call"],
+                verdict=body.get("verdict", {}),
+                transcript={"text": body["call"].get("text", ""), "wording": body.get("wording", [])},
+                end={"disposition": ends[-1].get("status", "")} if ends else {},
+            )
 
 
 def excerpt(
