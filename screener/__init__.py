@@ -13,7 +13,7 @@ Then downwards, in the order in which a call meets them:
 5. `verdict.py`   what was decided, and every reason for it
 6. `state/`       what is remembered between calls: lists, velocity and trust
 7. `ami/`         the one door to Asterisk
-8. `ledger/`      what was decided, kept; `recordings.py` what was said, kept
+8. `ledger/`      what was decided, kept and chained; `recordings.py` what was said, kept
 9. `config/`      the layered YAML files as typed models; `dialplan.py` their other half
 10. `transcribing/` what callers said, in writing, if it is switched on; `wording.py` what is found in that
 11. `cases.py`  what belongs together; `evidence/` takes it to an authority, `packs/` say what it broke
@@ -27,7 +27,7 @@ past calls through a policy, `simulation/` imagines callers and knows nothing of
 
 `filing.py` is where recordings go when a call is over, `spool.py` the directory in which they lie: who may
 read it, what room is left. `delivering.py` brings them into Asterisk's own mailboxes, `notifying.py` tells
-people.
+people, `retention.py` erases and deletes what is too old. `signing.py` is the key of the installation.
 
 `talking.py` is how a caller talks while we speak to him, before his telephone or ours rings.
 `packs/` holds what laws say of calls against the contacts of a case; it decides about no call.

@@ -94,7 +94,8 @@ class Keeper:
                 loose = [seq for seq, _, of_call in found if not of_call]
             done = Erased()
             holds = _holds(db)
-            if held := [hold for one in calls for hold in self._held_by(db, one, holds)]:
+            held = [hold for hold in holds if hold.caller and hold.caller == caller]
+            if held := held or [hold for one in calls for hold in self._held_by(db, one, holds)]:
                 raise LedgerError(f"nothing was erased, it is held: {_told(held[0])}; release it first")
             for at in range(0, len(calls), CALLS_AT_ONCE):
                 self._erase(db, calls[at : at + CALLS_AT_ONCE], because, done)
@@ -115,13 +116,15 @@ class Keeper:
             old = db.execute(OLD_CALLS, (micros(calls_before),)).fetchall()
             for at in range(0, len(old), CALLS_AT_ONCE):
                 self._erase(db, old[at : at + CALLS_AT_ONCE], "its time is over", done)
-            files = [
-                (key, recording)
+            done_with = set(old)
+            files = {
+                recording.path: (key, recording)  # a file may be filed twice
                 for *key, seq, body in db.execute(OLD_RECORDINGS, (micros(recordings_before),))
-                if os.path.lexists((recording := _Recording.of(seq, body)).path)
-            ]
+                if tuple(key) not in done_with
+                and os.path.lexists((recording := _Recording.of(seq, body)).path)
+            }
             for at in range(0, len(files), CALLS_AT_ONCE):
-                self._delete_old(db, files[at : at + CALLS_AT_ONCE], done)
+                self._delete_old(db, list(files.values())[at : at + CALLS_AT_ONCE], done)
             _wipe(db, done)
         return done
 
@@ -189,7 +192,8 @@ class Keeper:
                     done.held += 1
                     continue
                 rows = db.execute(ROWS_OF_CALL, call).fetchall()
-                files = [_Recording.of(seq, body) for seq, kind, body in rows if kind == "recording"]
+                filed = (_Recording.of(seq, body) for seq, kind, body in rows if kind == "recording")
+                files = list({one.path: one for one in filed}.values())  # one may be filed twice
                 if self._deleted(files, done):
                     done.calls += 1
                     seqs += [seq for seq, _, _ in rows]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
 
 from screener.simulation import attempts
 from screener.simulation.attempts import Attempt, Awaiting, Dialling
@@ -123,7 +124,7 @@ def build(chance: random.Random, region: str, monday: datetime, zone: tzinfo) ->
     dids = tuple(PLANS[region].dids.replace("##", f"{first + n:02d}") for n in range(size))
     trunks = ("PJSIP/carrier", "PJSIP/second")[: chance.choice((1, 2))]
     midnight = monday.replace(tzinfo=zone)
-    rewritten, anonymous, mailbox = (chance.random() < share for share in (0.8, 0.7, 0.5))
+    rewritten, anonymous, mailbox = (chance.random() < share for share in (0.67, 0.7, 0.5))
     return House(region, midnight, dids, trunks, rewritten, anonymous, mailbox)
 
 
@@ -216,11 +217,16 @@ class Campaign:
                 pickup_s=chance.uniform(3, 18) if there else None,
                 talk_s=chance.uniform(*talk_s),
                 stays_s=chance.uniform(*stays_s),
-                person=person, reaction=react(chance), agent=self.agent,
+                person=person, reaction=react(chance),
                 attestation=chance.choices(list(_ATTESTED), weights)[0] if self.house.plan.attested else "",
-                **{"caller_ends": chance.random() < 0.5, **more},
+                **{"caller_ends": chance.random() < 0.5, "agent": self.agent, **more},
             )
         )  # fmt: skip
+
+    def equipment(self, number: str) -> str:
+        """What an ordinary caller telephones with; each his own, where the carrier does not hide it."""
+        own = _AGENTS[crc32(number.encode()) % len(_AGENTS)]
+        return self.agent if self.house.rewritten else own
 
     def dialled(self, at: datetime, number: str, talk_s: float) -> None:
         """Add a call of ours; no talk is no answer."""

@@ -269,7 +269,7 @@ def background(make: Campaign) -> None:
                 make.call(
                     at + again * make.chance.uniform(5, 60) * _MINUTE, number, did, person,
                     talk_s=(20, 500), errand=f"{make.name} {day} {n}",
-                    hidden=hidden,
+                    hidden=hidden, agent=make.equipment(number),
                 )  # fmt: skip
 
 

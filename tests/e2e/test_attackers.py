@@ -157,8 +157,9 @@ async def test_evasive_robot__from_ever_new_numbers__rings_unless_strangers_are_
 
 async def test_withheld_robot__ten_failed_challenges_on_its_trunk__is_recorded_unasked() -> None:
     async with Story.open() as alone:
-        guesses = [alone.robot(WITHHELD, f"10{n}", keys="*" * 60) for n in range(10)]
-        assert ends(*await asyncio.gather(*guesses)) == ["recorded"] * 10
+        for five in (range(5), range(5, 10)):  # more at once and a busy machine drops some of their words
+            guesses = [alone.robot(WITHHELD, f"10{n}", keys="*" * 60) for n in five]
+            assert ends(*await asyncio.gather(*guesses)) == ["recorded"] * 5
         call = await alone.robot(WITHHELD, "110")
         assert (call.setup["action"], *ends(call)) == ("voicemail", "recorded")
         assert "WITHHELD_GUESSES" in symbols(call)

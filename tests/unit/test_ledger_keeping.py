@@ -135,6 +135,18 @@ def test_expire__old_calls__go_with_their_recordings(house: House) -> None:
     assert len(house.rows("erased")) == 1
 
 
+def test_expire__calls_and_recordings__are_counted_once(house: House) -> None:
+    with Ledger.open(house.path) as ledger:
+        ledger.append(call("1.0", WHO, OLD, house.recordings)[-1])  # again, after a restart
+        ledger.append(call("1.2", WHO, OLD, house.recordings)[-1])
+    before = NOW - timedelta(days=30)
+    counts = [
+        house.keeper.expire(before, NOW + timedelta(days=1), dry_run=dry_run) for dry_run in (True, False)
+    ]
+    assert [(one.calls, one.recordings, one.failed) for one in counts] == [(3, 4, []), (3, 4, [])]
+    assert (house.files(), verify(house.path).problems) == ([], [])
+
+
 def test_expire__recordings_alone__keeps_their_size_and_hash(house: House) -> None:
     before = NOW - timedelta(days=30)
     assert house.keeper.expire(None, before).recordings == 2
@@ -170,6 +182,15 @@ def test_hold__of_a_call_or_a_caller__spares_them_until_it_is_released(house: Ho
 def test_hold__of_a_call_that_is_not_there__is_refused(house: House) -> None:
     with pytest.raises(LedgerError, match="no such call"):
         house.keeper.hold(calls=["9.9"], because="court")
+
+
+def test_hold__of_a_caller_who_has_not_called__is_not_erased_with_him(house: House) -> None:
+    house.keeper.hold(callers=["+33123456789"], because="court")
+    with pytest.raises(LedgerError, match="it is held"):
+        house.keeper.erase(caller="+33123456789", because="asked to")
+    house.keeper.release(callers=["+33123456789"], because="settled")
+    assert house.keeper.erase(caller="+33123456789", because="asked to").rows == 2
+    assert house.keeper.holds() == []
 
 
 @pytest.fixture
