@@ -69,7 +69,7 @@ def recording(spool: Path, id_: str, at: datetime) -> dict[str, Any]:
 
 def eight_calls(spool: Path) -> list[Row]:
     """On one day, an hour apart: five by a robot, three by a person; one of somebody else in between."""
-    rows = call_rows("9.9", NOON + timedelta(minutes=30), STRANGER, said=[])
+    rows: list[Row] = []
     for n in range(8):
         at, id_ = NOON + timedelta(hours=n), f"1.{n}"
         rows += call_rows(
@@ -80,6 +80,8 @@ def eight_calls(spool: Path) -> list[Row]:
             campaign=7 if n < 5 else 0,
             said=SAID if n >= 4 else None,
         )
+        if n == 0:
+            rows += call_rows("9.9", NOON + timedelta(minutes=30), STRANGER, said=[])
     return rows
 
 
