@@ -52,6 +52,11 @@ class Note:
     refused: bool = False
     debtor: bool | None = None
 
+    @property
+    def quotes(self) -> bool:
+        """Whether the text is the sender's own; of a visit it is what a person remembers."""
+        return self.kind in {"letter", "sms"}
+
 
 @dataclass(slots=True)
 class Case:
@@ -169,7 +174,7 @@ def contacts_of(
                 note.number,
                 refused=note.refused,
                 to_debtor=debtor,
-                wording=found(note.text, note.at),
+                wording=found(note.text, note.at) if note.quotes else None,
             )
         elif call := contacts.get(note.call):
             contacts[note.call] = replace(

@@ -77,6 +77,8 @@ def gather(case: Case, records: Sequence[CallRecord], how: Gathering) -> Dossier
             "soft": one.soft,
             "at": one.at.isoformat(timespec="seconds"),
             "because": one.because,
+            "source": pack.written.rules[one.rule].source,
+            "unless": pack.written.rules[one.rule].unless,
             "proof": [places[contact] for contact in one.contacts],
         }
         for pack in how.packs
@@ -136,7 +138,7 @@ def _of_note(
         "number": escaped(note.number),
         "of": places.get(note.call),
         "text": escaped(note.text),
-        "wording": _said(how.find(note.text, note.at)),
+        "wording": _said(how.find(note.text, note.at)) if note.quotes else [],
         "files": kept,
     }
 

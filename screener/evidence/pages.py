@@ -188,11 +188,13 @@ def _incidents(data: Mapping[str, Any], words: Mapping[str, str]) -> list[str]:
         made.append(f"<p>{escape(words['no_incidents' if data['packs'] else 'no_packs'])}</p>")
     for one in data["incidents"]:
         marks = [words["undecided"]] * (not one["decided"]) + [words["soft"]] * one["soft"]
+        source = one["source"] + (f"; {words['unless']} {one['unless']}" if one["unless"] else "")
         proof = ", ".join(f'<a href="index.html#n{n}">{n}</a>' for n in one["proof"])
         title = f"{one['at']} {one['pack']} {one['rule']}" + (f" ({', '.join(marks)})" if marks else "")
         made.append(
             f"<p><b>{escape(title)}</b><br>{escape(one['because'])}<br>{escape(one['clause'])}<br>"
-            f"<small>{escape(words['proof'])} {proof}</small></p>"
+            f"<small>{escape(source)}<br>"
+            f"{escape(words['proof'])} {proof}</small></p>"
         )
     return made
 

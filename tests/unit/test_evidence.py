@@ -139,6 +139,8 @@ def test_case__of_a_collector__has_the_incidents_with_their_proof(case: Command)
     robots = by_rule["INFORMING_CALLS_A_DAY", True]
     assert robots["proof"] == [1, 2, 3, 4, 5]
     assert by_rule["NIGHT", True]["proof"] == [9]  # the visit
+    # What a person remembers of a visit is not what was said.
+    assert ("THREAT", True) not in by_rule
     assert by_rule["PRIVATE_MOBILE", True]["clause"].startswith("GB/T 45251-2025")
 
 
@@ -248,7 +250,15 @@ def test_export__holds_what_a_complaint_asks_for(case: Command, tmp_path: Path) 
     folder = export(case, tmp_path / "bundle", "--lang", "zh")
     for lang, place in (("zh", "国家金融监督管理总局"), ("en", "National Financial Regulatory")):
         summary = (folder / f"summary.{lang}.html").read_text()
-        for wanted in (collector.COMPANY, "3000 CNY", "GB/T 45251-2025", "12378", place, *collector.NUMBERS):
+        for wanted in (
+            collector.COMPANY,
+            "secondary sources",
+            "3000 CNY",
+            "GB/T 45251-2025",
+            "12378",
+            place,
+            *collector.NUMBERS,
+        ):
             assert wanted in summary
     data = data_of(folder)
     assert len(data["entries"]) == 9
