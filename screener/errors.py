@@ -79,6 +79,12 @@ class KeyUnusable(ScreenerError):
     exit_code = 6
 
 
+class BundleAltered(ScreenerError):
+    """A bundle of evidence is not as it was written; names each file that was changed, removed or added."""
+
+    exit_code = 8
+
+
 class NotRunning(ScreenerError):
     """No screener answers the command that was sent to it. Callers notice nothing."""
 

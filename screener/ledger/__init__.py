@@ -46,11 +46,14 @@ erased
     `because`.
 hold, release
     `because`, `by` (whose hold it is), and `e164` if it is on all calls of a number.
+case
+    about no call: one more thing about a case, see `screener.cases`.
 
 Other kinds may be added: readers pass over what they do not know. Reading order:
 `chain` (what binds the rows), `store` (the file), `writer`, `checkpoints`, `reader`, `verifying`, `keeping`.
 """
 
+from screener.ledger.excerpts import excerpt, received, rows
 from screener.ledger.keeping import Erased, Hold, Keeper
 from screener.ledger.reader import (
     CallRecord,
@@ -85,10 +88,13 @@ __all__ = [
     "count",
     "deleted",
     "ends",
+    "excerpt",
     "filed",
     "message",
     "messages",
     "messages_filed",
     "oldest_first",
+    "received",
+    "rows",
     "verify",
 ]

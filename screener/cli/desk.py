@@ -1,0 +1,124 @@
+"""What the commands about cases and evidence work with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from screener import app, cases, ledger, number, retention
+from screener.cli.common import load
+from screener.config import Config
+from screener.evidence import Dossier, Gathering, gather
+from screener.ledger import CallRecord, Row
+
+ATTACHED = "evidence"
+_PREFIX = re.compile(r"\+[0-9]{4,14}\*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The configuration, the ledger, and the cases in it."""
+
+    config: Config
+    path: Path
+    every: list[cases.Case]
+
+    @classmethod
+    def of(cls, site: Path | None) -> Desk:
+        """Read the cases; LedgerError if there is no ledger."""
+        config = load(site)
+        path = app.ledger_path(config.settings)
+        return cls(config, path, cases.fold(ledger.rows(path, cases.KIND)))
+
+    def case(self, which: int) -> cases.Case:
+        """The case of this number."""
+        if which > len(self.every):
+            raise typer.BadParameter(f"there is no case {which}; `screener case list` shows them")
+        return self.every[which - 1]
+
+    def records(self, case: cases.Case) -> list[CallRecord]:
+        """Its calls and messages."""
+        return [one for one in self.every_record() if case.has(one, self.config.settings.region)]
+
+    def every_record(self, since: datetime | None = None) -> Iterator[CallRecord]:
+        """All calls and messages of the ledger."""
+        yield from ledger.calls(self.path, since=since)
+        yield from ledger.received(self.path, since)
+
+    def suggestions(self, since: datetime | None = None) -> list[cases.Suggestion]:
+        """What might be cases."""
+        return cases.suggest(self.every_record(since), self.every, self.config.settings.region)
+
+    @property
+    def keeper(self) -> ledger.Keeper:
+        """What holds its calls."""
+        return retention.keeper(self.path, self.config.settings, app.now)
+
+    @property
+    def attached(self) -> Path:
+        """Where files that a person added are kept."""
+        return self.config.settings.state_dir / ATTACHED
+
+    def hold(self, case: cases.Case) -> tuple[int, int]:
+        """Hold calls and numbers of a case that are not yet; how many of each."""
+        held = {(one.call, one.caller) for one in self._held(case)}
+        calls = [one.call_id for one in self.records(case) if (one.call_id, "") not in held]
+        numbers = [one for one in sorted(case.numbers) if ("", one) not in held and not one.endswith("*")]
+        self.keeper.hold(calls, numbers, because="evidence", by=f"case {case.number}")
+        self.write(case.id, do="hold")
+        return len(calls), len(numbers)
+
+    def release(self, case: cases.Case) -> int:
+        """End its holds; how many."""
+        held = self._held(case)
+        calls, numbers = [one.call for one in held if one.call], [one.caller for one in held if one.caller]
+        self.keeper.release(calls, numbers, because="evidence", by=f"case {case.number}")
+        self.write(case.id, do="release")
+        return len(held)
+
+    def _held(self, case: cases.Case) -> list[ledger.Hold]:
+        return [one for one in self.keeper.holds() if one.by == f"case {case.number}"]
+
+    def write(self, case: str, **body: Any) -> None:  # noqa: ANN401 - JSON values
+        """Add a row to a case."""
+        ledger.append(self.path, [Row("", cases.KIND, app.now(), {"case": case, **body})])
+
+    def gathering(self, blank: tuple[str, ...] | None = None) -> Gathering:
+        """What its cases are gathered with."""
+        settings, wording = self.config.settings, self.config.wording
+        return Gathering(
+            settings.region,
+            settings.zone,
+            [self.config.packs[name] for name in settings.packs],
+            settings.recordings_dir,
+            self.attached,
+            lambda text, at: wording.find(
+                text, language="", region=settings.region, said_on=at.astimezone(settings.zone).date()
+            ),
+            blank,
+        )
+
+    def dossier(self, case: cases.Case) -> Dossier:
+        """All that is known of a case."""
+        return gather(case, self.records(case), self.gathering())
+
+    def members(self, numbers: list[str], campaigns: list[int], calls: list[str]) -> dict[str, Any]:
+        """What is to be added or removed, in the form of the ledger; a mistake ends the command."""
+        region, read = self.config.settings.region, []
+        for text in numbers:
+            key = text if _PREFIX.fullmatch(text) else number.parse(text, region).key
+            if not key:
+                raise typer.BadParameter(
+                    f"{text!r} is neither a number nor the beginning of one such as +86177*"
+                )
+            read.append(key)
+        known = {one.call_id for one in self.every_record()} if calls else set()
+        if unknown := sorted({*calls} - known):
+            raise typer.BadParameter(f"there is no call {unknown[0]!r} in the ledger")
+        return {"numbers": read, "campaigns": campaigns, "calls": calls}

@@ -1,0 +1,43 @@
+"""Files that a person adds to a case: copied, named by their SHA-256, readable by their owner alone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+from screener.errors import ScreenerError
+from screener.evidence.sealing import blocks
+from screener.text import printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME_BOUND = 120
+
+
+def attach(folder: Path, file: Path) -> dict[str, Any]:
+    """Copy a file into the folder and return what the ledger keeps of it: name, bytes, sha256.
+
+    The copy is on the disk when this returns. Raises ScreenerError when it cannot be read or written.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        hashed, size = hashlib.sha256(), 0
+        with tempfile.NamedTemporaryFile(dir=folder) as copy:  # made for its owner alone
+            for block in blocks(file.resolve(strict=True)):
+                hashed.update(block)
+                size += copy.write(block)
+            copy.flush()
+            os.fsync(copy.fileno())
+            if os.geteuid() == 0:  # what root adds belongs to the service's user as the rest does
+                owner = folder.parent.stat()
+                os.chown(folder, owner.st_uid, owner.st_gid)
+                os.chown(copy.name, owner.st_uid, owner.st_gid)
+            kept = folder / hashed.hexdigest()
+            if not kept.exists():
+                os.link(copy.name, kept)
+    except OSError as error:
+        raise ScreenerError(f"{file}: it cannot be added to the case: {error}") from error
+    return {"name": printable(file.name, NAME_BOUND), "bytes": size, "sha256": hashed.hexdigest()}

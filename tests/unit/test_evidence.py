@@ -1,0 +1,553 @@
+"""Cases by command, and the bundles they become: reproducible, harmless to open, and any change is named."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import zipfile
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from screener.cli import main
+from screener.errors import ScreenerError
+from screener.evidence import verify
+from screener.evidence.pages import safe_cell
+from screener.evidence.sealing import seal
+from screener.ledger import Row, append
+from screener.signing import Signer
+from tests import collector
+
+if TYPE_CHECKING:
+    from tests.commandline import Command
+
+HOSTILE = "=cmd|'/c calc'!A0<script>alert(1)</script>\"'>\x1b[31m\r\n\u202e"
+
+
+def typed(*arguments: object) -> None:
+    """Run a command that must succeed, where there is no test yet."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
+        patch.setattr(sys, "argv", ["screener", *map(str, arguments)])
+        with contextlib.suppress(SystemExit):
+            main()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site whose ledger holds the collector's calls, as `home`; copies of it before and after a case of it.
+
+    The case: suggested, confirmed, with a visit and its photograph. Made once: its commands take a second.
+    """
+    root = tmp_path_factory.mktemp("evidence")
+    home = root / "home"
+    (home / "site").mkdir(parents=True)
+    values = {
+        "ami": {"secret": "s3cret"},
+        "state_dir": str(home / "state"),
+        "recordings_dir": str(home / "spool"),
+        "packs": ["cn-collection"],
+    }
+    (home / "site" / "screener.yaml").write_text(json.dumps(values))
+    collector.write_ledger(home / "state" / "ledger.db", collector.eight_calls(home / "spool"))
+    shutil.copytree(home, root / "before")
+    photograph = home / "door.jpg"
+    photograph.write_bytes(b"\xff\xd8 a photograph")
+    visit = ("--kind", "visit", "--at", "2026-03-02 22:30", "--text", "两人上门", "--file", photograph)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCREENER_CONFIG", str(home / "site"))
+        company = f"company:{collector.COMPANY}"
+        typed("case", "open", collector.COMPANY, "--suggested", company, "--debtor")
+        typed("case", "confirm", 1)
+        typed("case", "note", 1, *visit)
+    shutil.copytree(home, root / "after")
+    return home
+
+
+@pytest.fixture
+def tmp_path(home: Path) -> Path:
+    """The site, empty until a fixture below fills it."""
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir()
+    return home
+
+
+@pytest.fixture
+def run(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Commands of a site whose ledger holds the collector's calls."""
+    shutil.copytree(tmp_path.parent / "before", tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("SCREENER_CONFIG", str(tmp_path / "site"))
+    return command
+
+
+@pytest.fixture
+def case(run: Command, tmp_path: Path) -> Command:
+    """The same, and a case of it."""
+    shutil.rmtree(tmp_path / "state")
+    shutil.copytree(tmp_path.parent / "after", tmp_path, dirs_exist_ok=True)
+    return run
+
+
+def export(run: Command, to: Path, *more: str) -> Path:
+    ended = run("evidence", "export", 1, to, *more)
+    assert ended.code == 0, ended
+    return to
+
+
+def data_of(folder: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((folder / "calls.json").read_bytes())
+    return read
+
+
+# ---------------------------------------------------------------- cases
+
+
+def test_suggestion__robot_and_person_over_three_numbers__are_one_case(run: Command) -> None:
+    (found,) = json.loads(run("case", "suggest", "--last", "3650d", "--json").out)
+    assert f"company:{collector.COMPANY}" in found["keys"]
+    assert "campaign:7" in found["keys"]
+    assert found["numbers"] == sorted(collector.NUMBERS)
+    assert len(found["calls"]) == 8
+    assert found["case"] is None
+
+
+def test_suggestion__all_in_a_case__is_made_no_more(case: Command) -> None:
+    assert json.loads(case("case", "suggest", "--last", "3650d", "--json").out) == []
+
+
+def test_suggestion__a_new_number_says_the_same__belongs_to_the_case(case: Command, tmp_path: Path) -> None:
+    later = collector.call_rows("2.1", collector.NOON.replace(day=9), "+8613900001111", said=collector.SAID)
+    append(tmp_path / "state" / "ledger.db", later)
+    (found,) = json.loads(case("case", "suggest", "--last", "3650d", "--json").out)
+    assert found["case"] == 1
+    assert "+8613900001111" in found["numbers"]
+
+
+def test_case__of_a_collector__has_the_incidents_with_their_proof(case: Command) -> None:
+    found = json.loads(case("case", "incidents", 1, "--json").out)
+    by_rule = {(one["rule"], one["decided"]): one for one in found}
+    robots = by_rule["INFORMING_CALLS_A_DAY", True]
+    assert robots["proof"] == [1, 2, 3, 4, 5]
+    assert by_rule["NIGHT", True]["proof"] == [9]  # the visit
+    # What a person remembers of a visit is not what was said.
+    assert ("THREAT", True) not in by_rule
+    assert by_rule["PRIVATE_MOBILE", True]["clause"].startswith("GB/T 45251-2025")
+
+
+def test_case__corrected_by_a_person__follows_what_he_said(case: Command) -> None:
+    def calls() -> set[str]:
+        shown = json.loads(case("case", "show", 1, "--json").out)
+        return {one["id"] for one in shown["entries"] if one["kind"] == "call"}
+
+    assert calls() == {f"1.{n}" for n in range(8)}
+    assert case("case", "remove", 1, "--call", "1.3").code == 0
+    assert calls() == {f"1.{n}" for n in range(8)} - {"1.3"}
+    assert case("case", "add", 1, "--number", collector.STRANGER, "--call", "1.3").code == 0
+    assert calls() == {f"1.{n}" for n in range(8)} | {"9.9"}
+    assert case("case", "remove", 1, "--number", collector.STRANGER).code == 0
+    assert case("case", "add", 1, "--number", "+861380013*").code == 0
+    assert calls() == {f"1.{n}" for n in range(8)} | {"9.9"}
+
+
+def test_case__a_person_says_who_spoke__counts(case: Command) -> None:
+    for call in ("1.0", "1.1"):
+        ended = case("case", "note", 1, "--kind", "remark", "--text", "x", "--call", call, "--by", "person")
+        assert ended.code == 0, ended
+    found = json.loads(case("case", "incidents", 1, "--json").out)
+    assert not [one for one in found if one["rule"] == "INFORMING_CALLS_A_DAY" and one["decided"]]
+
+
+def test_case__a_message_from_one_of_its_numbers__is_a_contact(case: Command, tmp_path: Path) -> None:
+    at, number = collector.NOON.replace(hour=15), collector.NUMBERS[0]  # 23:00 in Shanghai
+    call = {
+        "number": number,
+        "e164": number,
+        "did": "100",
+        "to": "PJSIP/phone",
+        "text": "请尽快还款3000元" + HOSTILE,
+    }
+    body = {"call": call, "wording": collector.SAID, "verdict": {"action": "voicemail", "hits": []}}
+    rows = [Row("m-1", "message", at, body), Row("m-1", "message-end", at, {"status": "held", "missed": ""})]
+    append(tmp_path / "state" / "ledger.db", rows)
+    data = data_of(export(case, tmp_path / "bundle"))
+    (message,) = [one for one in data["entries"] if one["kind"] == "message"]
+    assert (message["ended"], message["number"]) == ("held", number)
+    assert message["text"].startswith("请尽快还款3000元")
+    assert data["calls"] == 8
+    (night,) = [one for one in data["incidents"] if one["rule"] == "NIGHT" and message["n"] in one["proof"]]
+    assert night["decided"]
+    assert verify(tmp_path / "bundle") == []
+
+
+def test_case__closed__takes_no_later_calls(case: Command, tmp_path: Path) -> None:
+    assert case("case", "close", 1).code == 0
+    later = collector.call_rows("2.1", collector.NOON.replace(year=2099), collector.NUMBERS[0])
+    append(tmp_path / "state" / "ledger.db", later)
+    assert len(json.loads(case("case", "show", 1, "--json").out)["entries"]) == 9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("show", 2), "there is no case 2"),
+        (("add", 1, "--number", "hello"), "neither a number"),
+        (("add", 1, "--call", "7.7"), "no call '7.7'"),
+        (("open", "x", "--suggested", "company:nobody"), "nothing is suggested"),
+        (("note", 1, "--kind", "visit", "--text", "x", "--at", "yesterday"), "no time"),
+        (("note", 1, "--kind", "visit", "--text", "x", "--by", "robot"), "remark"),
+        (("note", 1, "--kind", "visit", "--text", "x", "--file", "/dev/null"), "cannot be added"),
+    ],
+)
+def test_case__mistyped__says_what_is_wrong(case: Command, arguments: tuple[Any, ...], words: str) -> None:
+    ended = case("case", *arguments)
+    assert ended.code != 0
+    assert words in " ".join(ended.err.replace("│", " ").split())
+
+
+# ---------------------------------------------------------------- the bundle
+
+
+def test_export__twice__gives_the_same_bytes(case: Command, tmp_path: Path) -> None:
+    one, two = export(case, tmp_path / "one.zip"), export(case, tmp_path / "two.zip")
+    assert one.read_bytes() == two.read_bytes()
+    export(case, tmp_path / "folder")
+    with zipfile.ZipFile(one) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == {
+            place.relative_to(tmp_path / "folder").as_posix(): place.read_bytes()
+            for place in (tmp_path / "folder").rglob("*")
+            if place.is_file()
+        }
+
+
+def test_export__is_checked_by_sha256sum_and_openssl_alone(case: Command, tmp_path: Path) -> None:
+    folder = export(case, tmp_path / "bundle")
+    summed = subprocess.run(
+        ["sha256sum", "--strict", "-c", "SHA256SUMS"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert summed.returncode == 0, summed
+    listed = {line.rpartition(": ")[0] for line in summed.stdout.splitlines()}
+    there = {one.relative_to(folder).as_posix() for one in folder.rglob("*") if one.is_file()}
+    assert listed == there - {"SHA256SUMS", "SHA256SUMS.sig"}
+    printed = next(line for line in (folder / "README.txt").read_text().splitlines() if "openssl" in line)
+    signed = subprocess.run(printed.split(), cwd=folder, capture_output=True, text=True, check=False)
+    assert signed.returncode == 0, signed
+    assert (folder / "public-key.pem").read_text() == str(Signer.of(tmp_path / "state").public)
+    (folder / "SHA256SUMS").write_text((folder / "SHA256SUMS").read_text().replace("a", "b", 1))
+    assert subprocess.run(printed.split(), cwd=folder, capture_output=True, check=False).returncode != 0
+
+
+def test_export__holds_what_a_complaint_asks_for(case: Command, tmp_path: Path) -> None:
+    folder = export(case, tmp_path / "bundle", "--lang", "zh")
+    for lang, place in (("zh", "国家金融监督管理总局"), ("en", "National Financial Regulatory")):
+        summary = (folder / f"summary.{lang}.html").read_text()
+        for wanted in (
+            collector.COMPANY,
+            "secondary sources",
+            "3000 CNY",
+            "GB/T 45251-2025",
+            "12378",
+            place,
+            *collector.NUMBERS,
+        ):
+            assert wanted in summary
+    data = data_of(folder)
+    assert len(data["entries"]) == 9
+    assert {one["as_filed"] for entry in data["entries"] for one in entry["files"] if "seconds" in one} == {
+        True
+    }
+    for entry in data["entries"]:
+        for one in entry["files"]:
+            assert (folder / one["file"]).exists()
+            assert f'href="{one["file"]}"' in (folder / "index.html").read_text()
+
+
+def test_export__files_are_for_their_owner_alone(case: Command, tmp_path: Path) -> None:
+    folder, packed = export(case, tmp_path / "bundle"), export(case, tmp_path / "b.zip")
+    kept = next((tmp_path / "state" / "evidence").iterdir())
+    for place in (*folder.rglob("*"), folder, packed, kept, kept.parent):
+        assert stat.S_IMODE(place.stat().st_mode) & 0o077 == 0
+
+
+def test_export__to_a_place_that_is_taken__is_refused(case: Command, tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    assert case("evidence", "export", 1, taken).code == 1
+    assert list(taken.iterdir()) == []
+
+
+def test_export__recording_changed_or_missing__says_so_and_goes_on(case: Command, tmp_path: Path) -> None:
+    one, two = sorted((tmp_path / "spool").rglob("*.wav"))[:2]
+    one.write_bytes(one.read_bytes()[:-1] + b"x")
+    two.unlink()
+    ended = case("evidence", "export", 1, tmp_path / "bundle")
+    assert ended.code == 0
+    assert "not as it was filed" in ended.out
+    assert "missing" in ended.out
+    assert "missing" in (tmp_path / "bundle" / "README.txt").read_text()
+    assert verify(tmp_path / "bundle") == []
+
+
+def test_export__ledger_points_elsewhere__takes_no_such_file(case: Command, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret")
+    about = {"path": str(secret), "leg": "caller", "sha256": "0" * 64}
+    rows = collector.call_rows("3.1", collector.NOON, collector.NUMBERS[0], recordings=[about])
+    append(tmp_path / "state" / "ledger.db", rows)
+    folder = export(case, tmp_path / "bundle")
+    assert not [one for one in folder.rglob("*") if one.is_file() and b"s3cret" in one.read_bytes()]
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+def test_export__hostile_names__run_nowhere(case: Command, tmp_path: Path) -> None:
+    said = [{"kind": "company", "name": "X", "value": HOSTILE, "quote": HOSTILE}]
+    rows = collector.call_rows("4.1", collector.NOON, collector.NUMBERS[0], said=said, name=HOSTILE)
+    append(tmp_path / "state" / "ledger.db", rows)
+    page = tmp_path / "x.html"
+    page.write_text("<script>alert(1)</script>")
+    assert case("case", "name", 1, HOSTILE).code == 0
+    noted = ("--kind", "letter", "--text", HOSTILE, "--file", page, "--from", "=1+1")
+    assert case("case", "note", 1, *noted).code == 0
+    folder = export(case, tmp_path / "bundle")
+    for name in ("index.html", "summary.en.html", "summary.zh.html"):
+        parsed = _Tags()
+        parsed.feed((folder / name).read_text())
+        assert not parsed.tags & {"script", "img", "iframe", "object", "svg", "link", "form"}
+        assert not {one for one in parsed.attributes if one.startswith("on")}
+        assert "default-src 'none'" in (folder / name).read_text().replace("&#x27;", "'")
+    assert not list(folder.rglob("attachments/*.html"))
+    text = (folder / "timeline.csv").read_text(encoding="utf-8-sig")
+    cells = [cell for row in csv.reader(io.StringIO(text)) for cell in row]
+    assert not [cell for cell in cells if cell.lstrip().startswith(("=", "+", "-", "@"))]
+    assert "\x1b" not in (folder / "README.txt").read_text() + text
+    assert "\u202e" not in (folder / "index.html").read_text()
+
+
+@given(st.text())
+def test_cell__of_any_text__is_no_formula(text: str) -> None:
+    made = safe_cell(text)
+    assert made in {text, f"'{text}"}
+    assert not made.strip().startswith(("=", "+", "-", "@", "|", "%"))
+
+
+def test_export__third_parties_blanked__are_nowhere_in_writing(case: Command, tmp_path: Path) -> None:
+    noted = ("--kind", "letter", "--text", "他们给张三打了电话, in room 1000")
+    assert case("case", "note", 1, *noted).code == 0
+    folder = export(case, tmp_path / "bundle", "--blank-third-parties", "--third", "张三")
+    for place in folder.rglob("*"):
+        if place.suffix in {".html", ".json", ".jsonl", ".csv", ".txt"}:
+            assert "张三" not in place.read_text()
+            assert "\\u5f20\\u4e09" not in place.read_text()
+    assert {one.get("called") for one in data_of(folder)["entries"] if one["kind"] == "call"} == {"■■■"}
+    assert "1000" in data_of(folder)["entries"][-1]["text"]
+    assert '"body"' not in "".join(
+        line for line in (folder / "ledger.jsonl").read_text().splitlines() if '"checkpoint"' not in line
+    )
+    assert verify(folder) == []
+
+
+# ---------------------------------------------------------------- verifying
+
+
+def test_verify__untouched__is_whole_by_the_right_key_only(case: Command, tmp_path: Path) -> None:
+    key, other = tmp_path / "key.pem", tmp_path / "other.pem"
+    key.write_text(str(Signer.of(tmp_path / "state").public))
+    other.write_text(str(Signer.of(tmp_path / "elsewhere").public))
+    for bundle in (export(case, tmp_path / "bundle"), export(case, tmp_path / "bundle.zip")):
+        assert case("evidence", "verify", bundle).code == 0
+        assert case("evidence", "verify", bundle, "--key", key).code == 0
+        ended = case("evidence", "verify", bundle, "--key", other)
+        assert ended.code == 8
+        assert "SHA256SUMS.sig" in ended.err
+
+
+def test_verify__remade_with_another_key__is_exposed_by_the_key_kept_elsewhere(
+    case: Command, tmp_path: Path
+) -> None:
+    key = tmp_path / "key.pem"
+    key.write_text(str(Signer.of(tmp_path / "state").public))
+    (tmp_path / "state" / "signing.key").unlink()
+    forged = export(case, tmp_path / "forged")
+    assert verify(forged) == []
+    assert any("SHA256SUMS.sig" in one for one in verify(forged, key))
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_verify__any_byte_of_any_file_flipped__names_the_file(
+    data: st.DataObject, case: Command, tmp_path: Path
+) -> None:
+    whole = tmp_path / "bundle"
+    if not whole.exists():
+        export(case, whole)
+    names = sorted(one.relative_to(whole).as_posix() for one in whole.rglob("*") if one.is_file())
+    name = data.draw(st.sampled_from(names))
+    content = (whole / name).read_bytes()
+    at, bits = data.draw(st.integers(0, len(content) - 1)), data.draw(st.integers(1, 255))
+    (whole / name).write_bytes(content[:at] + bytes([content[at] ^ bits]) + content[at + 1 :])
+    try:
+        problems = verify(whole)
+        # A name in the list that was changed is a file that is missing, and one that was added.
+        assert any(one.startswith(name) for one in problems) or name == "SHA256SUMS"
+        assert problems
+        assert len(problems) <= 4
+    finally:
+        (whole / name).write_bytes(content)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_verify__any_byte_of_a_zip_flipped__is_noticed(
+    data: st.DataObject, case: Command, tmp_path: Path
+) -> None:
+    whole = tmp_path / "bundle.zip"
+    if not whole.exists():
+        export(case, whole)
+    content = whole.read_bytes()
+    at, bits = data.draw(st.integers(0, len(content) - 1)), data.draw(st.integers(1, 255))
+    changed = tmp_path / "changed.zip"
+    changed.write_bytes(content[:at] + bytes([content[at] ^ bits]) + content[at + 1 :])
+    try:
+        assert verify(changed)
+    except ScreenerError as error:
+        assert "changed.zip" in str(error)  # noqa: PT017 - either is right
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda row: row | {"body": row["body"].replace("voicemail", "allow")},
+            "its body is not what was filed",
+        ),
+        (lambda row: row | {"at_us": row["at_us"] + 1}, "does not follow"),
+        (lambda _: {"seq": []}, "no row of a ledger"),
+        (lambda _: [], "no row of a ledger"),
+    ],
+)
+def test_verify__row_of_the_ledger_forged_and_all_signed_anew__is_named(
+    case: Command, tmp_path: Path, change: Any, words: str
+) -> None:
+    folder = export(case, tmp_path / "bundle")
+    lines = (folder / "ledger.jsonl").read_text().splitlines()
+    at = next(n for n, line in enumerate(lines) if "voicemail" in line)
+    lines[at] = json.dumps(change(json.loads(lines[at])))
+    (folder / "ledger.jsonl").write_text("\n".join(lines))
+    for name in ("SHA256SUMS", "SHA256SUMS.sig", "public-key.pem"):
+        (folder / name).unlink()
+    content = {one.relative_to(folder).as_posix(): one for one in folder.rglob("*") if one.is_file()}
+    seal(tmp_path / "forged", content, Signer.of(tmp_path / "state"))
+    problems = verify(tmp_path / "forged")
+    assert problems[0].startswith(f"ledger.jsonl: line {at + 1}: ")
+    assert words in problems[0]
+
+
+def test_export__rows_of_others__are_told_by_their_links_alone(case: Command, tmp_path: Path) -> None:
+    folder = export(case, tmp_path / "bundle")
+    rows = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
+    assert [row["seq"] for row in rows] == list(range(rows[0]["seq"], rows[-1]["seq"] + 1))
+    assert rows[-1]["kind"] == "checkpoint"
+    assert {"body" in row for row in rows if row["call_id"] == "9.9"} == {False}
+    assert {"body" in row for row in rows if row["call_id"] == "1.4"} == {True}
+    assert collector.STRANGER not in (folder / "ledger.jsonl").read_text()
+
+
+def test_case__held__is_spared_until_it_is_released(case: Command, tmp_path: Path) -> None:
+    refused = case("ledger", "erase", "--call", "1.2", "--because", "x")
+    assert refused.code == 6
+    assert "case 1" in refused.err
+    assert case("case", "hold", 1).out.startswith("case 1 is held: 0 calls and 0")
+    assert case("case", "release", 1).code == 0
+    assert case("ledger", "erase", "--call", "1.2", "--because", "x").code == 0
+    folder = export(case, tmp_path / "bundle")
+    assert "1.2" not in {one["id"] for one in data_of(folder)["entries"]}
+    assert verify(folder) == []
+
+
+def test_verify__missing_added_or_replaced__is_named(case: Command, tmp_path: Path) -> None:
+    whole = export(case, tmp_path / "bundle")
+
+    def changed(name: str) -> Path:
+        shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+        return Path(shutil.copytree(whole, tmp_path / "copy")) / name
+
+    wav = next(whole.rglob("*.wav")).relative_to(whole).as_posix()
+    changed(wav).unlink()
+    assert verify(tmp_path / "copy") == [f"{wav}: missing"]
+    changed("recordings/more.wav").write_bytes(b"")
+    assert verify(tmp_path / "copy") == ["recordings/more.wav: was added"]
+    changed("empty").mkdir()
+    assert verify(tmp_path / "copy") == ["empty/: was added: an empty folder"]
+    changed("SHA256SUMS.sig").unlink()
+    assert [one.partition(":")[0] for one in verify(tmp_path / "copy")] == ["SHA256SUMS.sig"] * 2
+    link = changed(wav)
+    link.unlink()
+    link.symlink_to(whole / wav)
+    assert verify(tmp_path / "copy") == [f"{wav}: is no file; refused"]
+    os.mkfifo(changed("fifo"))
+    assert any(one.startswith("fifo: ") for one in verify(tmp_path / "copy"))
+
+
+def zipped(path: Path, *entries: tuple[zipfile.ZipInfo, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for info, content in entries:
+            archive.writestr(info, content)
+    return path
+
+
+def entry(name: str, mode: int = stat.S_IFREG | 0o600, how: int = zipfile.ZIP_STORED) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name)
+    info.external_attr, info.compress_type = mode << 16, how
+    return info
+
+
+@pytest.mark.parametrize(
+    ("info", "content"),
+    [
+        (entry("../out"), b"x"),
+        (entry("/tmp/out"), b"x"),  # noqa: S108 - what a hostile archive has
+        (entry("a/../../out"), b"x"),
+        (entry("a\\..\\out"), b"x"),
+        (entry("C:out"), b"x"),
+        (entry("x\n"), b"x"),
+        (entry("link", stat.S_IFLNK | 0o777), b"/etc/passwd"),
+        (entry("bomb", how=zipfile.ZIP_DEFLATED), b"\0" * 5_000_000),
+        (entry("folder/", stat.S_IFDIR | 0o700), b""),
+    ],
+    ids=lambda one: one.filename if isinstance(one, zipfile.ZipInfo) else "",
+)
+def test_verify__hostile_archive__is_refused_and_writes_nothing(
+    info: zipfile.ZipInfo, content: bytes, tmp_path: Path
+) -> None:
+    bundle = zipped(tmp_path / "b.zip", (entry("SHA256SUMS"), b""), (info, content))
+    problems = verify(bundle)
+    assert problems
+    assert all("refused" in one for one in problems)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["b.zip"]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"no archive", b"PK\5\6" + bytes(18)])
+def test_verify__no_bundle__is_said_plainly(content: bytes, tmp_path: Path, command: Command) -> None:
+    (tmp_path / "b.zip").write_bytes(content)
+    ended = command("evidence", "verify", tmp_path / "b.zip")
+    assert ended.code in {1, 8}
+    assert ended.err
