@@ -34,7 +34,7 @@ NOTES: Final[Mapping[str, Literal["message", "visit", "letter"]]] = {
     "visit": "visit", "letter": "letter", "sms": "message",
 }  # fmt: skip
 """What a person may note as a contact, and what it is to a pack; other notes are remarks."""
-_KEYS: Final = ("campaign", "company", "call back", "block")
+_KEYS: Final = ("campaign", "company", "call back", "block", "number")
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +221,8 @@ def _contact(record: CallRecord, case: Case, region: str, *, again: bool) -> Con
 class Suggestion:
     """Calls that seem to come from the same people, and why; `case` is the number of one they may belong to.
 
-    `keys` say what they have in common: `campaign:7`, `company:acme`, `call back:+86…`, `block:+861771234`.
+    `keys` say what they have in common: `campaign:7`, `company:acme`, `call back:+86…`, `block:+861771234`,
+    `number:95588`.
     """
 
     keys: tuple[str, ...]
@@ -294,7 +295,8 @@ def _keys(record: CallRecord, region: str) -> list[str]:
             keys.append(f"company:{one['value'].casefold()}")
         if one["kind"] == "call_back" and one["value"]:
             keys.append(f"call back:{one['value']}")
-    block = number.parse(caller_of(record, region), region).block
-    if block and kinds & {"collection", "threat"}:
-        keys.append(f"block:{block}")
+    caller = caller_of(record, region)
+    if caller and kinds & {"collection", "threat"}:
+        block = number.parse(caller, region).block  # those who write in bulk have numbers without one
+        keys.append(f"block:{block}" if block else f"number:{caller}")
     return keys

@@ -104,9 +104,7 @@ class Messages:
         caller = number.parse(message.number, region)
         # Not counted: the counters are of calls, and a message moves none of them.
         observed = await self._screener.state.observe(caller.key, message.did, message.id, count=False)
-        day = message.at.astimezone(place.zone).date()
-        find = partial(self._wording.find, language="", region=region, said_on=day)
-        found = await asyncio.to_thread(find, message.text)  # callers must not wait for it
+        found = await self._found(message)
         sender, _ = user_and_host(message.number)
         said = facts_of_message(sender, caller.kind.value, message.text, found)
         known = {name: value for name, value in observed.facts.items() if name in UNLISTED}
@@ -116,6 +114,12 @@ class Messages:
         return self._about(message, found) | {
             "facts": facts, "verdict": verdict.as_dict(), "missing": missing,
         }, verdict  # fmt: skip
+
+    async def _found(self, message: Call) -> tuple[Finding, ...]:
+        place = self._screener.place
+        day = message.at.astimezone(place.zone).date()
+        find = partial(self._wording.find, region=place.region_of(message.trunk), said_on=day)
+        return await asyncio.to_thread(find, message.text, language="")  # callers must not wait for it
 
     def _about(self, message: Call, found: tuple[Finding, ...]) -> dict[str, Any]:
         """What is filed of a message, whoever judged it."""
@@ -151,7 +155,7 @@ class Messages:
             rows = await asyncio.to_thread(ledger.message, self._path, message_id)
             if not rows:
                 return {"error": f"there is no message {message_id}"}
-            if (state := state_of(rows)) in {"delivered", "released"}:
+            if (state := ledger.state_of(rows)) in {"delivered", "released"}:
                 return {"error": f"it has been {state}"}
             call = next(row.body["call"] for row in rows if row.kind == "message")
             await self._send(call)
@@ -190,7 +194,7 @@ class Messages:
             since = min(message.at for message, _ in found) - CLOCKS_DIFFER
             known = await asyncio.to_thread(ledger.messages_filed, self._path, since)
             for n, (message, end) in enumerate(found, 1):
-                self._file(message, end, known)
+                await self._file(message, end, known)
                 if n % AT_ONCE == 0:
                     await self._screener.ledger.flush()
             log.info(
@@ -218,9 +222,10 @@ class Messages:
         found = [one for line in lines if (one := kept(line)) is not None]
         return found, start + sum(len(line) + 1 for line in lines)
 
-    def _file(self, message: Call, end: dict[str, str], known: set[tuple[str, str]]) -> None:
+    async def _file(self, message: Call, end: dict[str, str], known: set[tuple[str, str]]) -> None:
         if (message.id, "message") not in known:
-            self._screener.ledger.append(Row(message.id, "message", message.at, self._about(message, ())))
+            body = self._about(message, await self._found(message))
+            self._screener.ledger.append(Row(message.id, "message", message.at, body))
         if (message.id, "message-end") not in known:
             self._screener.ledger.append(Row(message.id, "message-end", message.at, end))
 
@@ -237,11 +242,3 @@ def kept(line: bytes) -> tuple[Call, dict[str, str]] | None:
     except (KeyError, ValueError, OverflowError, OSError) as error:
         log.error("a kept message was not understood", line=repr(line[:200]), reason=str(error))
         return None
-
-
-def state_of(rows: tuple[Row, ...]) -> str:
-    """What became of a message: delivered, held, filed, unreachable, released, or unknown."""
-    if any(row.kind == "message-release" for row in rows):
-        return "released"
-    ends = [str(row.body.get("status")) for row in rows if row.kind == "message-end"]
-    return ends[-1] if ends else "unknown"

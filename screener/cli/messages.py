@@ -11,7 +11,6 @@ from screener.cli.common import AsJson, Site, chosen, load, show, show_json, sho
 from screener.config import state_dir
 from screener.errors import ScreenerError
 from screener.ledger import Row
-from screener.messages import state_of
 from screener.text import printable
 
 cli = typer.Typer(help="SIP messages: what was delivered and what was held.", no_args_is_help=True)
@@ -90,7 +89,7 @@ def release(message: Id, site: Site = None) -> None:
 
 def _record(rows: tuple[Row, ...]) -> dict[str, Any]:
     first = next(row for row in rows if row.kind == "message")
-    about = {"id": first.call_id, "at": first.at, "state": state_of(rows)}
+    about = {"id": first.call_id, "at": first.at, "state": ledger.state_of(rows)}
     return about | {name: first.body.get(name) or {} for name in ("call", "verdict", "facts")} | {
         "wording": first.body.get("wording", [])
     }  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from screener import recordings
-from screener.cases import caller_of, contacts_of
+from screener.cases import caller_of, contacts_of, is_message
 from screener.errors import ScreenerError
 from screener.packs import evaluate
 from screener.text import escaped
@@ -153,10 +153,11 @@ def _of_call(place: int, call: CallRecord, how: Gathering, files: dict[str, Path
         with suppress(ScreenerError):  # what lies elsewhere counts as missing
             files[name] = recordings.inside(how.recordings, Path(paths[one["path"]]))
         kept.append({"file": name} | {key: one.get(key) for key in RECORDED})
-    said = call.transcript
+    said, caller = call.transcript, caller_of(call, how.region)
+    named = call.call.get("shown", "") if is_message(call) and not caller else ""
     return {
-        "number": caller_of(call, how.region),
-        "name": call.call.get("name", ""),
+        "number": caller,
+        "name": call.call.get("name", named),
         "called": call.call.get("did") or call.end.get("did", ""),
         "verdict": call.verdict.get("action", ""),
         "reasons": [hit["symbol"] for hit in call.verdict.get("hits", ())],

@@ -68,6 +68,7 @@ from screener.ledger.reader import (
     messages,
     messages_filed,
     oldest_first,
+    state_of,
 )
 from screener.ledger.store import Row, append
 from screener.ledger.verifying import Report, verify
@@ -96,5 +97,6 @@ __all__ = [
     "oldest_first",
     "received",
     "rows",
+    "state_of",
     "verify",
 ]

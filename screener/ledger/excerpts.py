@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from screener.ledger import checkpoints
-from screener.ledger.reader import ROWS_OF_CALL, CallRecord, _fold, _shown, reading
+from screener.ledger.reader import ROWS_OF_CALL, CallRecord, _fold, _shown, reading, state_of
 from screener.ledger.store import Row, decode, micros, writing
 
 if TYPE_CHECKING:
@@ -47,13 +47,12 @@ def received(path: Path, since: datetime | None = None) -> Iterator[CallRecord]:
         for key in db.execute(MESSAGES, (micros(since),)).fetchall():
             record = _fold([decode(*row) for row in db.execute(ROWS_OF_CALL, key)])
             body = _shown(next(row.body for row in record.rows if row.kind == "message"))
-            ends = [_shown(row.body) for row in record.rows if row.kind == "message-end"]
             yield replace(
                 record,
                 call=body["call"],
                 verdict=body.get("verdict", {}),
                 transcript={"text": body["call"].get("text", ""), "wording": body.get("wording", [])},
-                end={"disposition": ends[-1].get("status", "")} if ends else {},
+                end={"disposition": state_of(record.rows)},
             )
 
 

@@ -135,6 +135,14 @@ def message(path: Path, message_id: str) -> tuple[Row, ...]:
     return tuple(rows) if any(row.kind == "message" for row in rows) else ()
 
 
+def state_of(rows: tuple[Row, ...]) -> str:
+    """What became of a message: delivered, held, filed, unreachable, released, or unknown."""
+    if any(row.kind == "message-release" for row in rows):
+        return "released"
+    ends = [str(row.body.get("status")) for row in rows if row.kind == "message-end"]
+    return ends[-1] if ends else "unknown"
+
+
 def messages_filed(path: Path, since: datetime) -> set[tuple[str, str]]:
     """Ids and kinds of the rows of SIP messages, erased ones too; raises as `calls`."""
     with reading(path) as db:

@@ -7,11 +7,12 @@ import hashlib
 import json
 import shutil
 import subprocess
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from screener import ledger
 from tests.pbx import sound
 from tests.pbx.faults import somebody
 from tests.pbx.house import House
@@ -35,6 +36,10 @@ ROBOT = (
     "department. Press one to speak to an agent, or we will contact your family and your employer today."
 )
 PERSON = "Hello, is that Mister Wang? When are you going to pay, I am asking you for the last time."
+
+WRITTEN = "【飞快贷款】您的欠款1537.35元已逾期，请于明天之前还款，否则移交法院。"
+MILD = "欠款1537.35元，请尽快还款"
+GATEWAY = "10690123456789"
 
 
 @pytest.fixture
@@ -77,11 +82,26 @@ async def all_filed(house: House, calls: int) -> None:
             await asyncio.sleep(0.2)
 
 
+async def writes(house: House, number: str, text: str) -> str:
+    """Send a message to our telephone; what became of it, by the ledger."""
+    await house.caller.message("100", text.encode(), number)
+    return await became(house, text)
+
+
+async def became(house: House, text: str) -> str:
+    async with asyncio.timeout(30):
+        while True:
+            for one in ledger.received(house.service.state / "ledger.db"):
+                if one.transcript["text"] == text and one.disposition != "unknown":
+                    return one.disposition
+            await asyncio.sleep(0.1)
+
+
 @pytest.mark.pbx
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("library")
-async def test_story__eight_calls_from_three_numbers_and_a_visit__become_evidence(tmp_path: Path) -> None:
+async def test_story__calls_from_three_numbers_a_message_and_a_visit__become_evidence(tmp_path: Path) -> None:
     numbers = [somebody("+86177") for _ in range(3)]
     settings: dict[str, Any] = {
         "transcription": {"enabled": "true"},
@@ -96,10 +116,11 @@ async def test_story__eight_calls_from_three_numbers_and_a_visit__become_evidenc
         await asyncio.gather(*(talks(house, number, robot) for number in numbers[:2]))
         await asyncio.gather(*(talks(house, number, person) for number in numbers))
         await all_filed(house, 8)
+        assert await writes(house, numbers[0], WRITTEN) == "held"
 
         (suggestion,) = await shown(house, "case", "suggest")
         assert suggestion["numbers"] == sorted(numbers)
-        assert len(suggestion["calls"]) == 8
+        assert len(suggestion["calls"]) == 9
         await done(house, "case", "open", "飞快贷款", "--suggested", suggestion["keys"][0], "--debtor")
         await done(house, "case", "confirm", 1)
         photograph = tmp_path / "door.jpg"
@@ -112,12 +133,20 @@ async def test_story__eight_calls_from_three_numbers_and_a_visit__become_evidenc
         bundle = tmp_path / "bundle"
         await done(house, "evidence", "export", 1, bundle, "--lang", "zh")
         told = json.loads((bundle / "calls.json").read_text())
-        assert [one["kind"] for one in told["entries"]] == ["call"] * 8 + ["visit"]
+        assert [one["kind"] for one in told["entries"]] == ["call"] * 8 + ["message", "visit"]
         incidents = {(one["rule"], one["decided"]): one for one in told["incidents"]}
         assert incidents["INFORMING_CALLS_A_DAY", True]["proof"] == [1, 2, 3, 4, 5]
-        assert incidents["NIGHT", True]["proof"] == [9]
+        assert incidents["NIGHT", True]["proof"] == [10]
+        assert incidents["THREAT", True]["proof"] == [9]
         assert "GB/T 45251-2025" in incidents["PRIVATE_MOBILE", True]["clause"]
-        assert "3000 CNY" in (bundle / "summary.zh.html").read_text()
+        message = told["entries"][8]
+        assert (message["number"], message["text"], message["ended"]) == (numbers[0], WRITTEN, "held")
+        assert claims(told)["amount", "3000 CNY"] == [*range(1, 9)]
+        tomorrow = datetime.fromisoformat(message["at"]).date() + timedelta(days=1)
+        assert claims(told)["amount", "1537.35 CNY"] == claims(told)["due", str(tomorrow)] == [9]
+        summary = (bundle / "summary.zh.html").read_text()
+        assert "3000 CNY" in summary
+        assert "短信 1 条" in summary
 
         files = [one for entry in told["entries"][:8] for one in entry["files"]]
         assert len(files) == 16
@@ -125,19 +154,57 @@ async def test_story__eight_calls_from_three_numbers_and_a_visit__become_evidenc
             heard = sound.read_wav(bundle / one["file"])
             assert max(heard, default=0) > 1000
             assert one["sha256"] == hashlib.sha256((bundle / one["file"]).read_bytes()).hexdigest()
-
-        key = tmp_path / "key.pem"
-        key.write_text(await done(house, "ledger", "key"))
-        await done(house, "evidence", "verify", bundle, "--key", key)
-        summed = ["sha256sum", "--quiet", "-c", "SHA256SUMS"]
-        subprocess.run(summed, cwd=bundle, check=True)  # noqa: ASYNC221 - milliseconds
-        copy = tmp_path / "copy"
-        shutil.copytree(bundle, copy)
-        changed = copy / files[3]["file"]
-        content = bytearray(changed.read_bytes())
-        content[len(content) // 2] ^= 1
-        changed.write_bytes(content)
-        code, output = await house.service.command("evidence", "verify", str(copy))
-        assert code == 8
-        assert output.strip() == f"{files[3]['file']}: changed"
+        await proves_itself(house, bundle, files[3]["file"])
         await done(house, "ledger", "verify")
+
+
+def claims(told: dict[str, Any]) -> dict[tuple[str, str], list[int]]:
+    return {(one["kind"], one["value"]): one["in"] for one in told["claims"]}
+
+
+async def proves_itself(house: House, bundle: Path, recording: str) -> None:
+    """Verify the bundle by its installation's key, and name a recording of it in which a bit is changed."""
+    key = bundle.with_name("key.pem")
+    key.write_text(await done(house, "ledger", "key"))
+    await done(house, "evidence", "verify", bundle, "--key", key)
+    summed = ["sha256sum", "--quiet", "-c", "SHA256SUMS"]
+    subprocess.run(summed, cwd=bundle, check=True)  # noqa: ASYNC221 - milliseconds
+    copy = bundle.with_name("copy")
+    shutil.copytree(bundle, copy)
+    changed = copy / recording
+    content = bytearray(changed.read_bytes())
+    content[len(content) // 2] ^= 1
+    changed.write_bytes(content)
+    code, output = await house.service.command("evidence", "verify", str(copy))
+    assert code == 8
+    assert output.strip() == f"{recording}: changed"
+
+
+@pytest.mark.pbx
+async def test_collector__only_writes_once_while_the_screener_is_away__is_suggested(tmp_path: Path) -> None:
+    first = somebody("+86177")
+    second = f"{first[:-4]}9999"  # of the same block
+    async with House.open(packs=["cn-collection"], timezone=midday()) as house:
+        assert await writes(house, first, WRITTEN) == "held"
+        await house.service.kill()
+        await house.caller.message("100", MILD.encode(), second)
+        await asyncio.wait_for(house.phone.messages.get(), 3)
+        await house.service.start()
+        assert await became(house, MILD) == "delivered"
+        for text in ("您的贷款已逾期，请尽快还款", "您的贷款已逾期，请今天还款"):
+            assert await writes(house, GATEWAY, text) == "delivered"
+        block, gateway = await shown(house, "case", "suggest")
+        assert (block["keys"], block["numbers"]) == ([f"block:{first[:-4]}"], [first, second])
+        assert (gateway["keys"], len(gateway["calls"])) == ([f"number:{GATEWAY}"], 2)
+
+        await done(house, "case", "open", "飞快贷款", "--suggested", block["keys"][0], "--debtor")
+        await done(house, "case", "confirm", 1)
+        await done(house, "messages", "release", block["calls"][0])
+        bundle = tmp_path / "bundle"
+        await done(house, "evidence", "export", 1, bundle)
+        told = json.loads((bundle / "calls.json").read_text())
+        ended = [(one["kind"], one["number"], one["ended"]) for one in told["entries"]]
+        assert ended == [("message", first, "released"), ("message", second, "delivered")]
+        proofs = [one["proof"] for one in told["incidents"] if one["rule"] == "PRIVATE_MOBILE"]
+        assert proofs == [[1], [2]]
+        await done(house, "evidence", "verify", bundle)

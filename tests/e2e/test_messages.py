@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from screener import ledger
-from screener.messages import state_of
 from tests.pbx.faults import AT_ONCE_S, BY_DEADLINE_S, LOADED_S, somebody
 from tests.pbx.house import House
 
@@ -52,7 +51,7 @@ async def until(house: House, enough: Callable[[list[tuple[Row, ...]]], bool]) -
 
 async def became(house: House, *states: str) -> list[tuple[Row, ...]]:
     """Wait until the ledger knows what became of messages, in any order."""
-    return await until(house, lambda rows: sorted(map(state_of, rows)) == sorted(states))
+    return await until(house, lambda rows: sorted(map(ledger.state_of, rows)) == sorted(states))
 
 
 def body(rows: tuple[Row, ...]) -> dict[str, Any]:

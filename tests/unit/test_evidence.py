@@ -365,6 +365,21 @@ def test_export__third_parties_blanked__are_nowhere_in_writing(case: Command, tm
     assert verify(folder) == []
 
 
+def test_export__message_of_a_name__shows_the_name(case: Command, tmp_path: Path) -> None:
+    call = {"number": "<sip:BANK@h>", "e164": None, "shown": "BANK", "did": "100", "text": "欠款3000元"}
+    body = {"call": call, "wording": collector.SAID}
+    rows = [
+        Row("m1", "message", collector.NOON, body),
+        Row("m1", "message-end", collector.NOON, {"status": "held"}),
+    ]
+    append(tmp_path / "state" / "ledger.db", rows)
+    assert case("case", "add", 1, "--call", "m1").code == 0
+    found = next(one for one in data_of(export(case, tmp_path / "bundle"))["entries"] if one["id"] == "m1")
+    assert [found[name] for name in ("kind", "number", "name", "text", "ended")] == [
+        "message", "", "BANK", "欠款3000元", "held",
+    ]  # fmt: skip
+
+
 # ---------------------------------------------------------------- verifying
 
 

@@ -12,7 +12,7 @@ from screener import config, ledger, number
 from screener.call import Call, Stage
 from screener.facts import UNLISTED, facts_of
 from screener.ledger import Ledger, Row
-from screener.messages import kept, state_of
+from screener.messages import kept
 from screener.replay.past import PastCall
 from screener.replay.recorded import LedgerFile
 from screener.verdict import Action
@@ -118,9 +118,9 @@ def test_message__what_became_of_it__by_its_latest_row() -> None:
     def rows(*kinds: tuple[str, str]) -> tuple[Row, ...]:
         return tuple(Row("m1", kind, AT, {"status": status}) for kind, status in kinds)
 
-    assert state_of(rows(("message", ""))) == "unknown"
-    assert state_of(rows(("message", ""), ("message-end", "held"))) == "held"
-    assert state_of(rows(("message-end", "held"), ("message-release", ""))) == "released"
+    assert ledger.state_of(rows(("message", ""))) == "unknown"
+    assert ledger.state_of(rows(("message", ""), ("message-end", "held"))) == "held"
+    assert ledger.state_of(rows(("message-end", "held"), ("message-release", ""))) == "released"
 
 
 def test_ledger__messages__apart_from_calls_and_from_what_replay_judges(tmp_path: Path) -> None:
