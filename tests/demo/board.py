@@ -92,7 +92,7 @@ class Board:
 
 
 def show(scene: Scene, width: int) -> RenderableType:
-    """A scene: its title, and a row for each of its calls."""
+    """A scene: its title, and a row for each of its calls, what commands said."""
     if not scene.done:
         mark = Text(" ▸ ", style="bold cyan")
     elif scene.skipped:
@@ -103,9 +103,10 @@ def show(scene: Scene, width: int) -> RenderableType:
     table = _table(width, header=False)
     for line in scene.lines:
         table.add_row(*_cells(line)[: len(table.columns)])
+    told = [Text(f"   {one}") for one in scene.told]
     trouble = [Text(f"   ✗ {problem}", style="red") for problem in problems(scene)]
     trouble += [Text(f"   skipped: {scene.skipped}", style="yellow")] if scene.skipped else []
-    return Group(title, table, *trouble)
+    return Group(title, table, *told, *trouble)
 
 
 def problems(scene: Scene) -> list[str]:

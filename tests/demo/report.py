@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def is_good(scenes: Sequence[Scene]) -> bool:
     """Whether every scene was played to its end and every call went where it should."""
-    return all(scene.well and (scene.lines or scene.skipped) for scene in scenes)
+    return all(scene.well and (scene.lines or scene.told or scene.skipped) for scene in scenes)
 
 
 def summary(scenes: Sequence[Scene], seconds: float) -> str:
@@ -53,6 +53,7 @@ def write(path: Path, scenes: Sequence[Scene], seconds: float, kept: Path) -> No
                 "ok": scene.well,
                 "problems": board.problems(scene),
                 "skipped": scene.skipped or None,
+                "told": scene.told,
                 "calls": [_line(line) for line in scene.lines],
             }
             for scene in scenes

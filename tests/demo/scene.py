@@ -32,6 +32,7 @@ class Scene:
         self.stage, self.number, self.play = stage, number, play
         self.title = (inspect.getdoc(play) or "").partition("\n")[0].rstrip(".")
         self.lines: list[Line] = []
+        self.told: list[str] = []
         self.problem = self.skipped = ""
         self.begun = self.done = False
         self.left = asyncio.Event()
@@ -53,6 +54,10 @@ class Scene:
         line = Line(self.stage, "withheld", to, should, sender=sender)
         self.lines.append(line)
         return line
+
+    def tells(self, command: str, output: str) -> None:
+        """Show what a command said."""
+        self.told.append(f"{command}: {output}")
 
     def leaves_the_stage(self) -> None:
         """What remains of this scene needs none of the parts that the next act breaks; it may begin."""

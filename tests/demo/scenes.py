@@ -7,10 +7,13 @@ shows them in this order.
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from screener import config
+from screener.errors import BundleAltered
 from screener.listening import INSTALL, INSTALLED
 from tests.demo.line import End
 from tests.demo.scene import Skipped
@@ -214,11 +217,34 @@ async def _numbers_are_still_judged(scene: Scene) -> None:
     call.check(call.question.get("missing"), "it was judged with Valkey, which should have been dead")
 
 
+async def evidence(scene: Scene) -> None:
+    """The robocaller's calls become a case, and a signed bundle: one bit changed in it is found."""
+    if not INSTALLED:
+        raise Skipped(f"recordings are not compared without the extra audio: {INSTALL}")
+    command, bundle = scene.stage.command, scene.stage.kept / "bundle"
+    _, suggested = await scene.stage.service.command("case", "suggest", "--json")
+    found = next(one for one in json.loads(suggested) if ROBOCALLERS[0] in one["numbers"])
+    key, calls = found["keys"][0], " and ".join(found["numbers"])
+    scene.tells("case suggest", f"{key} has called {len(found['calls'])} times, from {calls}")
+    await command("case", "open", "Warranty", "--suggested", key)
+    scene.tells("case confirm", await command("case", "confirm", "1"))
+    scene.tells("evidence export", await command("evidence", "export", "1", str(bundle)))
+    scene.tells("evidence verify", await command("evidence", "verify", str(bundle)))
+    copy = shutil.copytree(bundle, bundle.with_name("bundle-altered"))
+    recording = next(copy.glob("recordings/*-caller.wav"))
+    content = bytearray(recording.read_bytes())
+    content[len(content) // 2] ^= 1
+    recording.write_bytes(content)
+    scene.tells(
+        "one bit changed", await command("evidence", "verify", str(copy), code=BundleAltered.exit_code)
+    )
+
+
 ACTS: tuple[tuple[Play, ...], ...] = (
     (friend, hostile_name, person, comes_back, sweep, blocked, impossible_number, collector, robot),
     (school, block_rotation, same_recording),
     (screener_killed,),
-    (valkey_killed,),
+    (valkey_killed, evidence),
 )
 
 

@@ -95,11 +95,12 @@ class Stage:
         """Put an entry on a list, by the command that an administrator would use."""
         await self.command("list", "add", kind, pattern, "--reason", reason)
 
-    async def command(self, *words: str) -> None:
-        """Run a `screener` command; RuntimeError with what it printed unless it succeeds."""
-        code, output = await self.service.command(*words)
-        if code:
-            raise RuntimeError(f"screener {' '.join(words)} failed: {output.strip()}")
+    async def command(self, *words: str, code: int = 0) -> str:
+        """Run a `screener` command; its last line, RuntimeError with it unless it ends with this code."""
+        ended, output = await self.service.command(*words)
+        if ended != code:
+            raise RuntimeError(f"screener {' '.join(words)} ended with {ended}: {output.strip()}")
+        return output.strip().rpartition("\n")[2].replace(f"{self.kept}/", "")
 
     async def place(self, line: Line) -> None:
         """Send the INVITE of one call; each called number is used once, so that it names the call."""

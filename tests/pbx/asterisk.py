@@ -50,10 +50,6 @@ writeprotect=yes
 SCREENER_SPOOL={spool}/screener
 {globals}
 
-[from-trunk]
-exten => _[+0-9].,1,ExecIf(${{DIALPLAN_EXISTS(screener,s,1)}}?Gosub(screener,s,1(${{EXTEN}})))
- same => n,Dial(PJSIP/phone,30)
- same => n,Hangup()
 [messages-from-trunk]
 exten => _[+0-9].,1,GotoIf(${{DIALPLAN_EXISTS(screener-messages,s,1)}}?ask)
  same => n,MessageSend(pjsip:phone,${{MESSAGE(from)}})
@@ -63,6 +59,10 @@ exten => _[+0-9].,1,GotoIf(${{DIALPLAN_EXISTS(screener-messages,s,1)}}?ask)
 exten => 404,1,Gosub(screener-messages,s,1(${{EXTEN}},pjsip:away,PJSIP/trunk))
  same => n,Hangup()
 exten => 408,1,Gosub(screener-messages,s,1(${{EXTEN}},pjsip:dead,PJSIP/trunk))
+ same => n,Hangup()
+[from-trunk]
+exten => _[+0-9].,1,ExecIf(${{DIALPLAN_EXISTS(screener,s,1)}}?Gosub(screener,s,1(${{EXTEN}})))
+ same => n,Dial(PJSIP/phone,30)
  same => n,Hangup()
 {extra}
 """

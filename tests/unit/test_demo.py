@@ -107,6 +107,18 @@ def test_scene__without_calls__shows_nothing_and_is_not_good() -> None:
     assert not report.is_good([scene])
 
 
+def test_scene__of_commands_alone__shows_what_they_said_and_is_good(tmp_path: Path) -> None:
+    scene = Scene(NO_STAGE, 7, story)
+    scene.tells("evidence verify", "[b]a.wav: changed")
+    scene.done = True
+    assert report.is_good([scene])
+    console = Console(file=io.StringIO(), width=board.WIDTH)
+    console.print(board.show(scene, board.WIDTH))
+    assert "   evidence verify: [b]a.wav: changed" in cast("io.StringIO", console.file).getvalue()
+    report.write(tmp_path / "x.json", [scene], 1.0, tmp_path)
+    assert "changed" in json.loads((tmp_path / "x.json").read_text())["scenes"][0]["told"][0]
+
+
 def test_report__as_data__says_what_the_board_says(tmp_path: Path) -> None:
     hit = {"symbol": "BLOCKLISTED", "score": 0.0, "force": "voicemail", "because": "robocalls"}
     verdict = {"action": "voicemail", "score": 0.0, "hits": [hit], "skipped": [{}, {}]}
