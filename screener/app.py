@@ -6,19 +6,18 @@ import asyncio
 import contextlib
 import gc
 import signal
-import ssl
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import structlog
 
 from screener import listening, notifying, number, retention
-from screener.ami import Account, Ami
+from screener.ami import Account, Ami, tls
 from screener.codes import Codes
 from screener.delivering import Deliverer
-from screener.errors import AmiError, ConfigError, KeyUnusable, ScreenerError
+from screener.errors import AmiError, KeyUnusable, ScreenerError
 from screener.feeds import FeedStore, Refresher, terms_of
 from screener.filing import Filing
 from screener.ledger import Ledger
@@ -37,7 +36,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from screener.config import Config
-    from screener.config.settings import Settings, Tls
+    from screener.config.settings import Settings
+
+    Housekeeping: TypeAlias = dict[str, Callable[[], Coroutine[None, None, None]]]
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +53,11 @@ REVISIT_S = 90.0
 CANCEL_S = 0.1
 AGAIN_S = 5.0
 """The pause before housekeeping that failed is begun again."""
+
+
+class _Receiver(Protocol):
+    def receive(self, event: Mapping[str, object]) -> None:
+        """Take one event from Asterisk."""
 
 
 def now() -> datetime:
@@ -115,109 +121,99 @@ async def _ended(tasks: Collection[asyncio.Task[Any]]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """The flow of a call, and what is done beside it; `ready` is called when calls begin to be screened."""
+    """The flow of a call, who hears Asterisk's events, and what is done beside it."""
 
     ami: Ami
     screener: Screener
-    receive: Callable[[Mapping[str, object]], None]
-    ready: Callable[[], None]
-    housekeeping: dict[str, Callable[[], Coroutine[None, None, None]]]
+    receivers: tuple[_Receiver, ...]
+    steering: Steering
+    connected: asyncio.Event
+    housekeeping: Housekeeping
+
+    def receive(self, event: Mapping[str, object]) -> None:
+        """Give an event to all; each passes over what is not about it."""
+        for part in self.receivers:
+            part.receive(event)
+
+    def ready(self) -> None:
+        """Note that calls begin to be screened, at first and after each gap."""
+        self.connected.set()
+        self.screener.talks.clear()
+        self.steering.connected()
 
 
 async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncExitStack) -> _Parts:
     """Build the parts; `stack` closes them, the store last."""
-    settings = config.settings
+    settings, place, path = config.settings, config.settings.place, ledger_path(config.settings)
     stack.enter_context(written := _ledger(settings))
-    housekeeping: dict[str, Callable[[], Coroutine[None, None, None]]] = {}
-    url = settings.redis.url
-    if not url:
-        own = EmbeddedServer(store_directory(settings), memory_bytes=settings.redis.memory_bytes)
-        server = await stack.enter_async_context(own)
-        url, housekeeping["the embedded store"] = server.url, server.run
-    state = State(url, feeds=terms_of(config.feeds))
-    stack.push_async_callback(state.close)
-    feeds = refresher(config, url)
-    stack.push_async_callback(feeds.store.close)
-    lists = Lists(url, settings.region, settings.own_numbers)
-    stack.push_async_callback(lists.close)
+    housekeeping: Housekeeping = {}
+    url = settings.redis.url or await _embedded(settings, stack, housekeeping)
+    state, lists = State(url, feeds=terms_of(config.feeds)), Lists(url, settings.region, settings.own_numbers)
+    learning, feeds = Learning(url, settings.trust.half_life_days), refresher(config, url)
+    for client in (state, feeds.store, lists, learning):
+        stack.push_async_callback(client.close)
     secret = config.ami_secret().get_secret_value()
     account = Account(settings.ami.host, settings.ami.port, settings.ami.username, secret)
-    ami = Ami(account, _tls(settings.ami.tls), settings.ami.tls.server_name)
-    listener = None
-    if listening.INSTALLED:
-        stack.push_async_callback((campaigns := Campaigns(url)).close)
-        listener = listening.Listener(campaigns, written, settings.recordings_dir, clock=now)
-        housekeeping["campaigns"] = listener.run
-    else:
-        log.info("recordings are not compared: the extra audio is not installed", install=listening.INSTALL)
-    learning = Learning(url, settings.trust.half_life_days)
-    stack.push_async_callback(learning.close)
-    mailboxes = Mailboxes(settings.trust.voicemail_dir, learning, clock=lambda: now().timestamp())
-    transcriber = None
-    if settings.transcription.enabled:
-        transcriber = Transcriber(settings.transcription, config.wording, written, settings.place, clock=now)
-        housekeeping["transcripts"] = transcriber.run
+    ami = Ami(account, tls.context(settings.ami.tls), settings.ami.tls.server_name)
     notifier = notifying.started(settings.notify)
     deliverer = Deliverer(settings.voicemail.deliver_to, ami, written, notifier, clock=now)
+    spool = Spool(settings.recordings_dir, notifier.alarm if notifier else None)
+    listener = _listener(settings, url, written, stack)
+    transcriber = None
+    if settings.transcription.enabled:
+        transcriber = Transcriber(settings.transcription, config.wording, written, place, clock=now)
     filing = Filing(
-        Spool(settings.recordings_dir, notifier.alarm if notifier else None),
-        written,
-        settings.place,
-        now,
-        listener=listener,
-        transcriber=transcriber,
-        deliverer=deliverer,
+        spool, written, place, now, listener=listener, transcriber=transcriber, deliverer=deliverer
     )
+    mailboxes = Mailboxes(settings.trust.voicemail_dir, learning, clock=lambda: now().timestamp())
     screener = Screener(
-        ami=ami,
-        state=state,
-        policy=config.policy,
-        ledger=written,
-        place=settings.place,
-        filing=filing,
-        clock=now,
-        learning=learning,
-        mailboxes=mailboxes,
-        long_call_s=settings.trust.long_call_s,
-    )
-    messages = Messages(screener, config.wording, ledger_path(settings))
+        ami=ami, state=state, policy=config.policy, ledger=written, place=place, filing=filing, clock=now,
+        learning=learning, mailboxes=mailboxes, long_call_s=settings.trust.long_call_s,
+    )  # fmt: skip
+    messages = Messages(screener, config.wording, path)
     steering = Steering(
-        config,
-        ami=ami,
-        state=state,
-        ledger=written,
-        screener=screener,
-        feeds=feeds,
-        hangup=hangup,
-        clock=now,
-        commands={"release": messages.release},
-    )
-    codes = Codes(ami, lists, learning, ledger_path(settings), settings.place, clock=now)
+        config, ami=ami, state=state, ledger=written, screener=screener, feeds=feeds, hangup=hangup,
+        clock=now, commands={"release": messages.release},
+    )  # fmt: skip
+    codes = Codes(ami, lists, learning, path, place, clock=now)
     mirror = Mirror(ami, lists, settings.region, clock=lambda: now().timestamp())
     connected = asyncio.Event()
     connected.set()
-
-    def ready() -> None:
-        connected.set()
-        screener.talks.clear()
-        steering.connected()
-
-    def receive(event: Mapping[str, object]) -> None:
-        for part in (screener, codes, messages, deliverer):
-            part.receive(event)
-
     housekeeping |= {
         "status and reload": steering.run,
         "recordings": lambda: _after_each_gap(ami, filing, deliverer, connected),
-        "the directory of recordings": filing.spool.watch,
+        "the directory of recordings": spool.watch,
         "messages for mailboxes": deliverer.run,
-        "retention": lambda: retention.daily(ledger_path(settings), settings, now),
+        "retention": lambda: retention.daily(path, settings, now),
         "feeds": feeds.run,
         "the mirror in Asterisk": mirror.run,
         "voicemail messages": mailboxes.run,
         "messages": messages.run,
     }
-    return _Parts(ami, screener, receive, ready, housekeeping)
+    if listener:
+        housekeeping["campaigns"] = listener.run
+    if transcriber:
+        housekeeping["transcripts"] = transcriber.run
+    return _Parts(ami, screener, (screener, codes, messages, deliverer), steering, connected, housekeeping)
+
+
+async def _embedded(settings: Settings, stack: contextlib.AsyncExitStack, housekeeping: Housekeeping) -> str:
+    """Start the store of our own; where it is reached."""
+    own = EmbeddedServer(store_directory(settings), memory_bytes=settings.redis.memory_bytes)
+    server = await stack.enter_async_context(own)
+    housekeeping["the embedded store"] = server.run
+    return server.url
+
+
+def _listener(
+    settings: Settings, url: str, written: Ledger, stack: contextlib.AsyncExitStack
+) -> listening.Listener | None:
+    """What compares recordings, if its extra is there."""
+    if not listening.INSTALLED:
+        log.info("recordings are not compared: the extra audio is not installed", install=listening.INSTALL)
+        return None
+    stack.push_async_callback((campaigns := Campaigns(url)).close)
+    return listening.Listener(campaigns, written, settings.recordings_dir, clock=now)
 
 
 async def _warmed(config: Config, state: State) -> None:
@@ -287,16 +283,3 @@ async def _compare_places(ami: Ami, directory: Path) -> None:
         log.error(
             "recordings_dir is not where the dialplan records", recordings_dir=str(directory), spool=spool
         )
-
-
-def _tls(settings: Tls) -> ssl.SSLContext | None:
-    if not settings.enabled:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=settings.ca_file or None)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError([f"ami.tls.ca_file: {settings.ca_file}: {error}"]) from error
-    if not settings.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

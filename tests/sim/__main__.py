@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from screener.call import Stage
 from tests.sim import tables
 from tests.sim.running import Trial, policy, run, worlds
 
@@ -69,7 +70,8 @@ def houses(options: argparse.Namespace) -> str:
     """Imagined callers, class by class; each variant, and each rule left out."""
     results = list(run(worlds(options.seed, options.campaigns, [Trial()]), options.jobs))
     others = [Trial(variant=name) for name in VARIANTS]
-    others += [Trial(without=rule) for rule in sorted(policy("CN", Trial()).rules)]
+    rules = policy("CN", Trial()).rules
+    others += [Trial(without=name) for name in sorted(rules) if rules[name].stage is not Stage.MESSAGE]
     compared = list(run(worlds(options.seed, options.compared, [Trial(), *others]), options.jobs))
     if options.json:
         with options.json.open("w", encoding="utf-8") as file:
