@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from screener import ledger, number
+from screener import ledger, number, recordings
 from screener.call import MESSAGE_END_EVENT, MESSAGE_EVENT, MESSAGE_VARIABLE, Call
 from screener.errors import AmiError, ScreenerError
 from screener.facts import UNLISTED, facts_of
@@ -179,11 +179,11 @@ class Messages:
         """File what came while we could not answer, for ever."""
         spool = self._screener.filing.spool.root
         while True:
-            try:
-                for path in await asyncio.to_thread(lambda: sorted(spool.glob("messages-*"))):
+            for path in await asyncio.to_thread(lambda: sorted(spool.glob("messages-*"))):
+                try:
                     await self._adopt(path)
-            except OSError as error:
-                log.error("kept messages cannot be read", reason=str(error))
+                except (OSError, ScreenerError) as error:  # those of other days are read all the same
+                    log.error("kept messages cannot be read", path=str(path), reason=str(error))
             await asyncio.sleep(LOOK_S)
 
     async def _adopt(self, path: Path) -> None:
@@ -214,9 +214,10 @@ class Messages:
     def _read(self, path: Path) -> tuple[list[tuple[Call, dict[str, str]]], int]:
         """New messages in a file of the dialplan's, and how far it was read: to the end of its last line."""
         start = self._read_to.get(path, 0)
-        if path.stat().st_size == start:
+        file = recordings.opened(path)  # a pipe in its place would keep us waiting for ever
+        if file is None:
             return [], start
-        with path.open("rb") as file:
+        with file:
             file.seek(start)
             lines = file.read().split(b"\n")[:-1]
         found = [one for line in lines if (one := kept(line)) is not None]

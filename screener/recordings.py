@@ -196,7 +196,7 @@ def opened(path: Path) -> BinaryIO | None:
     Raises ScreenerError for those, and when it cannot be read.
     """
     try:
-        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+        file = open(path, "rb", opener=_no_link)  # noqa: SIM115 - whoever asked for it closes it
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -205,6 +205,11 @@ def opened(path: Path) -> BinaryIO | None:
         file.close()
         raise ScreenerError(f"{path}: refused as a recording, it is not a file")
     return file
+
+
+def _no_link(name: str, flags: int) -> int:
+    # Given to `open`, which closes it again where it turns out to be a directory.
+    return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _all_closed(paths: dict[str, Path]) -> bool:

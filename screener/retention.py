@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
-from screener import number, spool
+from screener import ledger, number, spool
 from screener.ledger import Erased, Keeper
 
 if TYPE_CHECKING:
@@ -44,7 +45,22 @@ def expire(path: Path, settings: Settings, clock: Callable[[], datetime], *, dry
 
 
 async def daily(path: Path, settings: Settings, clock: Callable[[], datetime]) -> None:
-    """Apply `retention` now and each day, until cancelled; LedgerError as `expire`."""
+    """Apply `retention` now and each day, until cancelled; LedgerError as `expire`.
+
+    The first time of all only a day later, with a warning now: an upgrade may have brought it unasked.
+    """
+    if not await asyncio.to_thread(ledger.ever_erased, path):
+        first = await asyncio.to_thread(partial(expire, path, settings, clock, dry_run=True))
+        if first.calls or first.recordings:
+            log.warning(
+                "retention: in a day these are erased for ever, for the first time; "
+                "to keep them set `retention` in screener.yaml and restart",
+                calls=first.calls,
+                recordings=first.recordings,
+                ledger_days=settings.retention.ledger_days,
+                recordings_days=settings.retention.recordings_days,
+            )
+            await asyncio.sleep(DAY_S)
     while True:
         done = await asyncio.to_thread(expire, path, settings, clock)
         if done.calls or done.recordings:

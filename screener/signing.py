@@ -99,9 +99,9 @@ def _make(path: Path) -> None:
             file.write(pem)
             file.flush()
             os.fsync(file.fileno())
-        if os.geteuid() == 0:  # a command by root must not make a key that the service cannot read
-            owner = path.parent.stat()
-            os.chown(written, owner.st_uid, owner.st_gid)
+            if os.geteuid() == 0:  # a command by root must not make a key that the service cannot read
+                owner = path.parent.stat()
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
         with suppress(FileExistsError):
             os.link(written, path)
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,7 @@ import typer
 
 from screener import app, cases, ledger, number
 from screener.cli.common import AsJson, Site, show, show_json, show_table, span
-from screener.cli.desk import Desk
+from screener.cli.desk import Desk, moment
 from screener.evidence import attach
 from screener.ledger import Row
 from screener.text import printable
@@ -241,10 +240,7 @@ def note(
     """Note a visit, a letter, a message that came to a mobile, or a remark."""
     desk = Desk.of(site)
     case, settings = desk.case(which), desk.config.settings
-    try:
-        when = datetime.fromisoformat(at) if at else app.now()
-    except ValueError:
-        raise typer.BadParameter(f"{at!r} is no time such as 2026-03-05 18:30") from None
+    when = moment(at, settings.zone) if at else app.now()
     if len(text) > TEXT_BOUND:
         raise typer.BadParameter(f"more than {TEXT_BOUND} characters; add it as a file")
     if call and call not in {one.call_id for one in desk.records(case)}:
@@ -255,7 +251,7 @@ def note(
         case.id,
         do="note",
         kind=str(kind),
-        at=(when if when.tzinfo else when.replace(tzinfo=settings.zone)).isoformat(),
+        at=when.isoformat(),
         text=text,
         files=[attach(desk.attached, one) for one in files],
         number=number.parse(sender, settings.region).key or printable(sender, NAME_BOUND),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,20 @@ from screener.evidence import Dossier, Gathering, gather
 from screener.ledger import CallRecord, Row
 
 ATTACHED = "evidence"
+YEARS = range(1990, 2100)
 _PREFIX = re.compile(r"\+[0-9]{4,14}\*", re.ASCII)
+
+
+def moment(text: str, zone: tzinfo) -> datetime:
+    """The time that a person wrote; a year that cannot be meant ends the command.
+
+    What is noted stays: one such time would spoil every page of the case.
+    """
+    with suppress(ValueError):
+        when = datetime.fromisoformat(text)
+        if when.year in YEARS:
+            return when if when.tzinfo else when.replace(tzinfo=zone)
+    raise typer.BadParameter(f"{text!r} is no time such as 2026-03-05 18:30")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +132,7 @@ class Desk:
                     f"{text!r} is neither a number nor the beginning of one such as +86177*"
                 )
             read.append(key)
-        known = {one.call_id for one in self.every_record()} if calls else set()
-        if unknown := sorted({*calls} - known):
-            raise typer.BadParameter(f"there is no call {unknown[0]!r} in the ledger")
+        for one in calls:
+            if not ledger.call(self.path, one):
+                raise typer.BadParameter(f"there is no call {one!r} in the ledger")
         return {"numbers": read, "campaigns": campaigns, "calls": calls}

@@ -15,6 +15,7 @@ from screener.cli.desk import Desk
 from screener.errors import BundleAltered
 from screener.evidence import export, verify
 from screener.signing import Signer
+from screener.text import escaped
 
 cli = typer.Typer(help="Cases as bundles of files that prove that nobody altered them.", no_args_is_help=True)
 
@@ -63,7 +64,7 @@ def verify_one(
 ) -> None:
     """Tell whether a bundle is as it was written: each file that was changed, removed or added is named."""
     if problems := verify(bundle, key):
-        raise BundleAltered("\n".join(problems))
+        raise BundleAltered("\n".join(map(escaped, problems)))
     if key:
         show(f"{bundle}: nothing was changed since it was signed with {key}")
     else:

@@ -33,8 +33,9 @@ def attach(folder: Path, file: Path) -> dict[str, Any]:
             os.fsync(copy.fileno())
             if os.geteuid() == 0:  # what root adds belongs to the service's user as the rest does
                 owner = folder.parent.stat()
-                os.chown(folder, owner.st_uid, owner.st_gid)
-                os.chown(copy.name, owner.st_uid, owner.st_gid)
+                # Its user may have put a link here: root must not give away what that leads to.
+                os.chown(folder, owner.st_uid, owner.st_gid, follow_symlinks=False)
+                os.fchown(copy.fileno(), owner.st_uid, owner.st_gid)
             kept = folder / hashed.hexdigest()
             if not kept.exists():
                 os.link(copy.name, kept)

@@ -33,7 +33,7 @@ POLICY: Final = (
     f"default-src 'none'; media-src 'self' file:; style-src 'sha256-{_DIGEST}'; base-uri 'none'; "
     "form-action 'none'"
 )
-FORMULA: Final = tuple("=+-@\t\r\n|%＝＋－＠")
+FORMULA: Final = tuple("=+-@|%＝＋－＠")
 COLUMNS: Final = (
     "n", "at", "at_utc", "kind", "number", "name", "called", "verdict", "reasons", "ended", "talk_s", "robot",
     "text", "found", "incidents", "files",
@@ -61,7 +61,7 @@ def pages(
 def safe_cell(value: object) -> str:
     """A cell that no spreadsheet takes for a formula."""
     text = "" if value is None else str(value)
-    return f"'{text}" if text.lstrip(" \u00a0\u3000").startswith(FORMULA) else text
+    return f"'{text}" if text[:1].isspace() or text.startswith(FORMULA) else text
 
 
 def _csv(data: Mapping[str, Any]) -> str:

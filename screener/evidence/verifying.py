@@ -131,7 +131,7 @@ def _unchained(folder: Path, found: dict[str, str], public: Public) -> list[str]
                 if not signed or hashes.get(told["seq"], told["hash"]) != told["hash"]:
                     problems.append(f"{ROWS}: line {at}: a checkpoint of other rows than these")
             hashes[row["seq"]] = row["hash"]
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
             problems.append(f"{ROWS}: line {at}: no row of a ledger")
     return problems
 

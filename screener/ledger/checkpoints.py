@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -43,9 +44,16 @@ def sign(db: sqlite3.Connection, path: Path, signer: Signer) -> None:
         insert(db, [encode(Row("", "checkpoint", EPOCH + timedelta(seconds=time.time()), body))])
     # The log may go to another machine, and is then a witness whom nobody here can bend.
     log.info("ledger checkpoint", **body)
-    new = path.with_name(f"{path.name}.head.new")
-    with os.fdopen(os.open(new, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
-        file.write(json.dumps(body) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(beside(path))
+    # A name of its own, for the service and a command may do so at once; and no link there is followed.
+    new = path.with_name(f"{path.name}.head.{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(json.dumps(body) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+            if os.geteuid() == 0:  # after a command by root the service must be able to read it
+                owner = path.stat()
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+        new.replace(beside(path))
+    finally:
+        new.unlink(missing_ok=True)

@@ -102,9 +102,10 @@ class Keeper:
             if loose:
                 with transaction(db):
                     self._blank(db, loose, [], because, done)
-            if done.failed:
-                raise LedgerError(done.failed[0])
+            failed = done.failed[:]
             _wipe(db, done)
+            if failed:
+                raise LedgerError(failed[0])
             return done
 
     def expire(

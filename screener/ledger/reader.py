@@ -164,6 +164,12 @@ def filed(path: Path) -> dict[str, int]:
         return {PurePath(one.get("path", "")).name: one.get("bytes", -1) for one in found}
 
 
+def ever_erased(path: Path) -> bool:
+    """Whether anything was erased before, for its age or on request; LedgerError as `calls`."""
+    with reading(path) as db:
+        return db.execute(f"{ERASED} LIMIT 1").fetchone() is not None
+
+
 def deleted(path: Path) -> set[str]:
     """SHA-256 of the recordings that were deleted, for their age or on request; LedgerError as `calls`."""
     with reading(path) as db:

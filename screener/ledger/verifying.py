@@ -73,6 +73,8 @@ def verify(path: Path, public: Public | None = None, heads: Iterable[tuple[int, 
     never chained.
     """
     with reading(path) as db:
+        # A byte that makes no text is one more row to be named, not the end of the walk.
+        db.text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
         if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'link'").fetchone() is None:
             raise LedgerError(f"{path}: of format 1 and not chained yet; the service does it at its start")
         walk = _Walk(Report(), public, dict(heads))
@@ -149,19 +151,20 @@ class _Walk:
             message, signature = statement(body["seq"], body["hash"]), bytes.fromhex(body["signature"])
         except (LookupError, TypeError, ValueError):
             return False
-        return self.public is None or self.public.signed(message, signature)
+        known = isinstance(body["seq"], int) and isinstance(body["hash"], str)
+        return known and (self.public is None or self.public.signed(message, signature))
 
     def end(self, last_link: int) -> None:
         """Look at what should be there and is not, or without a reason."""
         report, last = self.report, self.report.head[0]
         if (beyond := max(last_link, *self.heads, 0)) > last:
             report.add(MISSING, last + 1, beyond)
-        accounted = bytearray(last + 1)
-        for first, to in self.named:
-            accounted[first : to + 1] = b"\1" * (to + 1 - first)
+        named, named_to = sorted(self.named, reverse=True), 0
         for first, to in self.blank:
             for seq in range(first, to + 1):
-                if not accounted[seq]:
+                while named and named[-1][0] <= seq:
+                    named_to = max(named_to, named.pop()[1])
+                if seq > named_to:
                     report.add(BLANKED, seq)
         if self.public and last - report.signed > UNSIGNED_MAX:
             report.add(UNSIGNED, report.signed + 1, last)

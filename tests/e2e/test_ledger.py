@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
-from screener.ledger import Ledger, Row, verify
+from screener.ledger import Ledger, Row, append, verify
 from screener.signing import Public
 from tests.pbx.faults import somebody
 from tests.pbx.house import House
@@ -18,6 +18,9 @@ async def test_ledger__service_that_screened_and_stopped__proves_its_rows_and_ha
             for days in (31, 1):
                 at = datetime.now(UTC) - timedelta(days=days)
                 before.append(Row(f"old.{days}", "setup", at, {"call": {"e164": "+8613900000001"}}))
+        append(
+            path, [Row("", "erased", datetime.now(UTC), {"rows": [], "recordings": []})]
+        )  # not the first time
         await house.service.start()
         erased = await house.service.logged("retention: erased")
         assert (erased["calls"], erased["rows"]) == (1, 1)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from screener.cli import main
@@ -204,6 +204,7 @@ def test_case__closed__takes_no_later_calls(case: Command, tmp_path: Path) -> No
         (("add", 1, "--call", "7.7"), "no call '7.7'"),
         (("open", "x", "--suggested", "company:nobody"), "nothing is suggested"),
         (("note", 1, "--kind", "visit", "--text", "x", "--at", "yesterday"), "no time"),
+        (("note", 1, "--kind", "visit", "--text", "x", "--at", "0026-03-05"), "no time"),
         (("note", 1, "--kind", "visit", "--text", "x", "--by", "robot"), "remark"),
         (("note", 1, "--kind", "visit", "--text", "x", "--file", "/dev/null"), "cannot be added"),
     ],
@@ -343,6 +344,7 @@ def test_export__hostile_names__run_nowhere(case: Command, tmp_path: Path) -> No
 
 
 @given(st.text())
+@example("\x1f=1")
 def test_cell__of_any_text__is_no_formula(text: str) -> None:
     made = safe_cell(text)
     assert made in {text, f"'{text}"}
@@ -404,6 +406,35 @@ def test_verify__remade_with_another_key__is_exposed_by_the_key_kept_elsewhere(
     forged = export(case, tmp_path / "forged")
     assert verify(forged) == []
     assert any("SHA256SUMS.sig" in one for one in verify(forged, key))
+
+
+def test_verify__hostile_name_in_a_folder__commands_no_terminal(case: Command, tmp_path: Path) -> None:
+    folder = export(case, tmp_path / "bundle")
+    (folder / "a\x1b[2J\nnothing was changed").touch()
+    ended = case("evidence", "verify", folder)
+    assert (ended.code, ended.err.splitlines()) == (8, ["a\\x1b[2J\\nnothing was changed: was added"])
+
+
+def test_verify__rows_nested_without_end__are_no_rows(tmp_path: Path) -> None:
+    row = b'{"seq": 1, "before": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    seal(tmp_path / "bundle", {"ledger.jsonl": row}, Signer.of(tmp_path / "elsewhere"))
+    assert verify(tmp_path / "bundle") == ["ledger.jsonl: line 1: no row of a ledger"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_note__by_root_where_the_services_user_put_a_link__gives_nothing_away(
+    case: Command, tmp_path: Path
+) -> None:
+    state, elsewhere = tmp_path / "state", tmp_path / "elsewhere"
+    shutil.rmtree(state / "evidence")
+    elsewhere.mkdir()
+    (state / "evidence").symlink_to(elsewhere)
+    os.chown(state, 12345, 12345)
+    noted = case(
+        "case", "note", 1, "--kind", "letter", "--text", "x", "--file", tmp_path / "site" / "screener.yaml"
+    )
+    assert noted.code == 0
+    assert elsewhere.stat().st_uid == 0
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -133,6 +133,15 @@ def test_verify__a_ledger_as_it_was_written__is_good_and_signed_to_its_end(
             ["row 5: erased, and no row says why"],
         ),
         ("UPDATE row SET body = '' WHERE seq = 5", ["row 5: the content"]),
+        ("UPDATE row SET body = CAST(x'ff' AS TEXT) WHERE seq = 5", ["row 5: the content"]),
+        (
+            "UPDATE row SET seq = 4611686018427387904 WHERE seq = 13",
+            [
+                "rows 11 to",
+                "rows 13 to 4611686018427387903: missing",
+                "row 4611686018427387904: not in the chain",
+            ],
+        ),
         ("UPDATE row SET body = '[]' WHERE seq = 10", ["row 10: a checkpoint", "row 10: the content"]),
     ],
 )
@@ -143,6 +152,25 @@ def test_verify__a_file_that_somebody_changed__names_each_row(
     found = verify(path, signer.public).problems
     assert len(found) == len(named), found
     assert all(line.startswith(begins) for line, begins in zip(found, named, strict=True)), found
+
+
+def test_verify__head_beside_it_that_is_none__is_passed_over(path: Path) -> None:
+    forged = {"seq": "13", "hash": 1, "signature": ""}
+    path.with_name("ledger.db.head").write_text(json.dumps(forged))
+    assert verify(path).problems == []
+
+
+def test_checkpoint__link_where_its_file_was_made__is_not_followed(
+    path: Path, signer: Signer, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("whole")
+    path.with_name("ledger.db.head.new").symlink_to(victim)
+    with Ledger.open(path, signer=signer) as ledger:
+        ledger.append(rows(1)[0])
+    assert victim.read_text() == "whole"
+    assert json.loads(path.with_name("ledger.db.head").read_text())["seq"] == 14
+    assert not [one.name for one in tmp_path.glob("ledger.db.head.*") if not one.is_symlink()]
 
 
 def test_verify__rewritten_with_all_hashes_right__is_given_away_by_the_checkpoints(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from contextlib import closing
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 
 from screener import number, retention, spool
 from screener.config import load
@@ -216,6 +218,28 @@ def test_retention__as_the_settings_say__is_applied(house: House, site: Path) ->
     settings = settings_of(site)
     assert (settings.retention.ledger_days, settings.retention.recordings_days) == (30, 0)
     assert retention.expire(house.path, settings, lambda: NOW).calls == 2
+    assert house.files() == ["1.2", "1.3"]
+
+
+async def test_retention__first_time_of_all__is_announced_a_day_before(house: House, site: Path) -> None:
+    async def begun() -> list[Any]:
+        waits = asyncio.Event()
+        with structlog.testing.capture_logs() as logs, pytest.MonkeyPatch.context() as patch:
+
+            async def a_day(_: float) -> None:
+                waits.set()
+                await asyncio.Event().wait()
+
+            patch.setattr("screener.retention.asyncio.sleep", a_day)
+            work = asyncio.create_task(retention.daily(house.path, settings_of(site), lambda: NOW))
+            await asyncio.wait_for(waits.wait(), 10)
+            work.cancel()
+        return [(one["log_level"], one["calls"]) for one in logs]
+
+    assert await begun() == [("warning", 2)]
+    assert house.files() == ["1.0", "1.1", "1.2", "1.3"]
+    house.keeper.erase(call="1.0", because="asked to")
+    assert await begun() == [("info", 1)]
     assert house.files() == ["1.2", "1.3"]
 
 

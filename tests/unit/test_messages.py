@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import os
 from datetime import UTC, date, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +15,7 @@ from screener import config, ledger, number
 from screener.call import Call, Stage
 from screener.facts import UNLISTED, facts_of
 from screener.ledger import Ledger, Row
-from screener.messages import kept
+from screener.messages import Messages, kept
 from screener.replay.past import PastCall
 from screener.replay.recorded import LedgerFile
 from screener.verdict import Action
@@ -112,6 +115,26 @@ def test_message__line_that_was_kept__read_and_nonsense_passed_over() -> None:
         line.replace(b"Text: a", b"Text: ="),
     ):
         assert kept(spoilt) is None
+
+
+async def test_kept__pipe_and_folder_among_the_files__the_others_are_filed(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "messages-2026-03-02")
+    (tmp_path / "messages-2026-03-03").mkdir()
+    line = b"Id: m2,Asked: 1772625600000000,Status: delivered,Missed: away,To: pjsip%3Aa,From: 2,Text: aGk="
+    (tmp_path / "messages-2026-03-04").write_bytes(line + b"\n")
+    path, spool = tmp_path / "ledger.db", SimpleNamespace(root=tmp_path)
+    with Ledger.open(path) as written:
+        parts = SimpleNamespace(
+            filing=SimpleNamespace(spool=spool),
+            ledger=written,
+            place=SHIPPED.settings.place,
+            clock=lambda: AT,
+        )
+        work = asyncio.create_task(Messages(parts, WORDING, path).run())  # type: ignore[arg-type]
+        async with asyncio.timeout(20):
+            while not ledger.message(path, "m2"):  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0.05)
+        work.cancel()
 
 
 def test_message__what_became_of_it__by_its_latest_row() -> None:
