@@ -109,6 +109,7 @@ async def test_story__calls_from_three_numbers_a_message_and_a_visit__become_evi
         "timezone": midday(),
     }
     async with House.open(**settings) as house:
+        house.pbx.spool.mkdir(mode=0o700)
         for number in numbers:
             await done(house, "list", "add", "block", number)
         robot, person = sound.speech(ROBOT), sound.speech(PERSON)
@@ -185,6 +186,7 @@ async def test_collector__only_writes_once_while_the_screener_is_away__is_sugges
     first = somebody("+86177")
     second = f"{first[:-4]}9999"  # of the same block
     async with House.open(packs=["cn-collection"], timezone=midday()) as house:
+        house.pbx.spool.mkdir(mode=0o700)
         assert await writes(house, first, WRITTEN) == "held"
         await house.service.kill()
         await house.caller.message("100", MILD.encode(), second)

@@ -9,7 +9,7 @@ import re
 import signal
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +19,7 @@ from tests.pbx.faults import AT_ONCE_S, BY_DEADLINE_S, LOADED_S, somebody
 from tests.pbx.house import House
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from screener.ledger import Row
 
@@ -63,9 +63,17 @@ async def screener(house: House, *command: str) -> str:
     return output
 
 
+@asynccontextmanager
+async def opened(**how: Any) -> AsyncIterator[House]:
+    """A house with the directory where the dialplan keeps messages for a screener that is away."""
+    async with House.open(**how) as house:
+        house.pbx.spool.mkdir(mode=0o700)
+        yield house
+
+
 async def test_message__harmless__delivered_as_it_is_and_moves_no_counter_of_calls() -> None:
     text, number = "妈妈：晚上回来吃饭吗？（六点）".encode(), somebody()
-    async with House.open() as house:
+    async with opened() as house:
         assert await house.caller.message("100", text, number) == 202
         assert await read(house) == text
         [rows] = await became(house, "delivered")
@@ -83,7 +91,7 @@ async def test_message__harmless__delivered_as_it_is_and_moves_no_counter_of_cal
 
 
 async def test_message__threat_of_a_private_number__held_until_somebody_releases_it() -> None:
-    async with House.open() as house:
+    async with opened() as house:
         await house.caller.message("100", DUNNING, number := somebody())
         [rows] = await became(house, "held")
         assert house.phone.messages.empty()
@@ -102,7 +110,7 @@ async def test_message__threat_of_a_private_number__held_until_somebody_releases
 
 
 async def test_message__of_a_blocked_number__held() -> None:
-    async with House.open() as house:
+    async with opened() as house:
         number = somebody()
         await screener(house, "list", "add", "block", number, "--reason", "nuisance")
         await house.caller.message("100", b"hello", number)
@@ -128,7 +136,7 @@ async def test_message__hostile_body__arrives_as_asterisk_has_it_and_forges_noth
     sent: bytes, arrives: bytes | None
 ) -> None:
     arrives = sent if arrives is None else arrives
-    async with House.open() as house:
+    async with opened() as house:
         assert await house.caller.message("100", sent, somebody()) == 202
         assert await read(house) == arrives
         await house.caller.message("100", b"and one more", somebody())
@@ -150,7 +158,7 @@ async def test_message__hostile_body__arrives_as_asterisk_has_it_and_forges_noth
     ],
 )
 async def test_message__hostile_sender__reaches_whom_it_was_for(sender: bytes, shown: bytes) -> None:
-    async with House.open() as house:
+    async with opened() as house:
         await house.caller.message("100", b"hi", sender=sender)
         got = await asyncio.wait_for(house.phone.messages.get(), 3)
         assert re.search(rb"^To: <sip:phone@", got, re.MULTILINE)
@@ -160,7 +168,7 @@ async def test_message__hostile_sender__reaches_whom_it_was_for(sender: bytes, s
 
 
 async def test_message__telephone_away__held_and_not_lost() -> None:
-    async with House.open() as house:
+    async with opened() as house:
         async with asyncio.timeout(5):
             while True:
                 if "Unavail" in await house.pbx.cli("pjsip show contacts"):
@@ -192,7 +200,7 @@ async def flood(house: House, numbers: tuple[str, ...] = ("100",)) -> float:
 @pytest.mark.slow
 async def test_messages__screener_hangs__none_lost_and_the_deadline_is_waited_once() -> None:
     numbers = ("100",) * 9 + (AWAY,)
-    async with House.open() as house:
+    async with opened() as house:
         house.service.signal(signal.SIGSTOP)
         began = time.monotonic()
         await flood(house, numbers)
@@ -208,7 +216,7 @@ async def test_messages__screener_hangs__none_lost_and_the_deadline_is_waited_on
 
 @pytest.mark.slow
 async def test_messages__screener_killed_while_it_holds_them__each_delivered_or_in_the_ledger() -> None:
-    async with House.open() as house:
+    async with opened() as house:
         texts = {f"{DUNNING.decode()} {n}" for n in range(FLOOD)}
         for n, text in enumerate(sorted(texts)):
             if n == FLOOD // 2:
@@ -225,7 +233,7 @@ async def test_messages__screener_killed_while_it_holds_them__each_delivered_or_
 
 
 async def test_message__screener_was_never_there__delivered_at_once_and_filed_later() -> None:
-    async with House.open(screener=False) as house:
+    async with opened(screener=False) as house:
         began = time.monotonic()
         await house.caller.message("100", DUNNING, somebody())
         await house.caller.message(AWAY, "(欠款)".encode(), somebody())
@@ -248,7 +256,7 @@ async def test_message__screener_was_never_there__delivered_at_once_and_filed_la
 
 
 async def test_message__to_be_held_and_the_ledger_cannot_write__delivered() -> None:
-    async with House.open() as house:
+    async with opened() as house:
         await house.caller.message("100", b"first", somebody())
         await became(house, "delivered")
         with closing(sqlite3.connect(house.service.state / "ledger.db", isolation_level=None)) as db:
@@ -261,7 +269,7 @@ async def test_message__to_be_held_and_the_ledger_cannot_write__delivered() -> N
 
 
 async def test_message__account_without_the_right_to_send__says_so() -> None:
-    async with House.open() as house:
+    async with opened() as house:
         await house.caller.message("100", DUNNING, somebody())
         [rows] = await became(house, "held")
         conf = house.pbx.directory / "etc/screener/manager.conf"
@@ -274,7 +282,7 @@ async def test_message__account_without_the_right_to_send__says_so() -> None:
 
 
 async def test_message__include_is_missing__delivered() -> None:
-    async with House.open() as house:
+    async with opened() as house:
         conf = house.pbx.directory / "etc/extensions.conf"
         conf.write_text(conf.read_text().replace("#include screener/messages.conf", ""))
         await house.pbx.cli("dialplan reload")

@@ -211,7 +211,6 @@ class Asterisk:
             "spool",
             "log",
             "db",
-            "spool/screener",
             "data/sounds/en",
             "data/sounds/zh",
         ):
