@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from screener.headers import Headers
-from screener.text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -230,55 +229,6 @@ class Dialled:
             number=read.text("Number"),
             answered=read.text("Dialstatus") == "ANSWER",
             talk_s=int(read.text("Talk") or 0),
-        )
-
-
-class Step(StrEnum):
-    """What a star code wants: to know who called last, to have him put on a list, or to await a code."""
-
-    LAST = "last"
-    DO = "do"
-    EXPECT = "expect"
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """A star code that was dialled on `channel`; `list` is "block", "allow", or empty.
-
-    `number` is the caller's whom the person has heard and means, empty while he has not heard it.
-    """
-
-    id: str
-    channel: str
-    step: Step
-    at: datetime
-    asked: float
-    deadline_ms: int
-    list: str
-    number: str
-
-    @property
-    def phone(self) -> str:
-        """The telephone, as Asterisk names its endpoint: `PJSIP/reception`."""
-        return endpoint(self.channel)
-
-    @classmethod
-    def from_event(cls, event: Mapping[str, object], at: datetime) -> Code:
-        """Read a `ScreenerCode`; raises ValueError when it is not one that can be answered."""
-        read = Headers(event)
-        step, which = Step(read.text("Step")), read.text("List")
-        if which not in ({""} if step is Step.EXPECT else {"block", "allow"}):
-            msg = f"there is no list {escaped(which[:20])}"
-            raise ValueError(msg)
-        return cls(
-            id=read.token("Uniqueid"),
-            channel=read.token("Channel"),
-            step=step,
-            at=at,
-            asked=float(read.text("Asked")) / 1e6,
-            deadline_ms=int(read.text("Deadline")),
-            list=which,
-            number=read.text("Number"),
         )
 
 

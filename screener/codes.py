@@ -9,17 +9,21 @@ is remembered in between: each step looks into the ledger, so that a restart cha
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import structlog
 
 from screener import ledger, number
-from screener.call import CODE_EVENT, CODE_VARIABLE, Code, Step, endpoint
+from screener.call import CODE_EVENT, CODE_VARIABLE, endpoint
 from screener.errors import ListEntryRefused, ScreenerError
+from screener.headers import Headers
 from screener.number import Kind
 from screener.state import ListKind, Row
+from screener.text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,6 +43,55 @@ EXPECTING_S = 600
 """As the voice says: for ten minutes."""
 AT_ONCE = 8
 """Star codes that are followed at the same time: looking into the ledger must not cost calls."""
+
+
+class Step(StrEnum):
+    """What a star code wants: to know who called last, to have him put on a list, or to await a code."""
+
+    LAST = "last"
+    DO = "do"
+    EXPECT = "expect"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A star code that was dialled on `channel`; `list` is "block", "allow", or empty.
+
+    `number` is the caller's whom the person has heard and means, empty while he has not heard it.
+    """
+
+    id: str
+    channel: str
+    step: Step
+    at: datetime
+    asked: float
+    deadline_ms: int
+    list: str
+    number: str
+
+    @property
+    def phone(self) -> str:
+        """The telephone, as Asterisk names its endpoint: `PJSIP/reception`."""
+        return endpoint(self.channel)
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, object], at: datetime) -> Code:
+        """Read a `ScreenerCode`; raises ValueError when it is not one that can be answered."""
+        read = Headers(event)
+        step, which = Step(read.text("Step")), read.text("List")
+        if which not in ({""} if step is Step.EXPECT else {"block", "allow"}):
+            msg = f"there is no list {escaped(which[:20])}"
+            raise ValueError(msg)
+        return cls(
+            id=read.token("Uniqueid"),
+            channel=read.token("Channel"),
+            step=step,
+            at=at,
+            asked=float(read.text("Asked")) / 1e6,
+            deadline_ms=int(read.text("Deadline")),
+            list=which,
+            number=read.text("Number"),
+        )
 
 
 class Codes:

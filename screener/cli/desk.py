@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from screener import app, cases, ledger, number, retention
+from screener import app, cases, ledger, number, retention, suggesting
 from screener.cli.common import load
 from screener.config import Config
 from screener.evidence import Dossier, Gathering, gather
@@ -65,9 +65,9 @@ class Desk:
         yield from ledger.calls(self.path, since=since)
         yield from ledger.received(self.path, since)
 
-    def suggestions(self, since: datetime | None = None) -> list[cases.Suggestion]:
+    def suggestions(self, since: datetime | None = None) -> list[suggesting.Suggestion]:
         """What might be cases."""
-        return cases.suggest(self.every_record(since), self.every, self.config.settings.region)
+        return suggesting.suggest(self.every_record(since), self.every, self.config.settings.region)
 
     @property
     def keeper(self) -> ledger.Keeper:

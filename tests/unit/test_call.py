@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from screener.call import Call, Code, Ending, Stage, Step
+from screener.call import Call, Ending, Stage
+from screener.codes import Code, Step
 
 AT = datetime(2025, 3, 1, 12, tzinfo=UTC)
 

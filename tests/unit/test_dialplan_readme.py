@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from screener import call, dialplan, mirror
-from screener.call import Call, Code, Dialled, Ending, Stage, Step
+from screener.call import Call, Dialled, Ending, Stage
+from screener.codes import Code, Step
 from screener.delivering import Delivered, Question
 from screener.headers import CONTRACT_VERSION
 from screener.talking import STARTS, STOPS, TALK_EVENT, Talks
