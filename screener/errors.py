@@ -89,6 +89,10 @@ class BundleAltered(ScreenerError):
     exit_code = 8
 
 
+class NotChecked(ScreenerError):
+    """The doctor cannot look at something from here; the text says why. Callers notice nothing."""
+
+
 class NotRunning(ScreenerError):
     """No screener answers the command that was sent to it. Callers notice nothing."""
 
