@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 OLDEST = 16
 SKEW_S = 2.0
 """So far clocks may be apart; times of the ledger are by ours, times of files by Asterisk's."""
-STALE_S = 3
 RELOAD = "then: asterisk -rx 'dialplan reload'"
 COPY = f"cp -rT {dialplan.shipped_dir()} /etc/asterisk/screener, but keep manager.conf; {RELOAD}"
 INCLUDE = f"extensions.conf: #include screener/screener.conf; {RELOAD}"
@@ -206,7 +205,7 @@ async def heartbeat(patient: Patient) -> AsyncIterator[Finding]:
         raise NotChecked("no service runs here, see service.running")
     beat = await patient.value("GLOBAL(SCREENER_HEARTBEAT)")
     age = int(await patient.value("EPOCH")) - int(beat or 0)
-    if age > STALE_S:
+    if age > int(await patient.value("SCREENER_STALE_S") or 0):
         last = f"the last came {age} s ago" if beat not in ("", "0") else "none has come"
         mend = "systemctl restart screener, for it may be connected to another Asterisk: screener status"
         yield fail(f"no heartbeat of the screener: {last}", f"nobody is asked: {UNSCREENED}", mend)

@@ -98,6 +98,7 @@ def home(patient: Patient) -> Iterator[Finding]:
         own = read_layers(shipped_dir(), patient.site).setting(key)
         value = getattr(patient.settings, key)
         if own is not None and own.place.origin.startswith("shipped"):
-            yield warn(f"{key} is {value}, as shipped", notice, f"screener.yaml: {key}: {line}")
+            mend = f"screener.yaml: {key}: {line}, or {value} if that is right"
+            yield warn(f"{key} is {value}, as shipped", notice, mend)
         else:
             yield fine(f"{key} {value}")

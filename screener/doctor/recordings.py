@@ -6,7 +6,7 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from screener import dialplan, spool
+from screener import app, dialplan, retention, spool
 from screener.control import SOCKET
 from screener.doctor import rights
 from screener.doctor.checkup import aside, fail, fine, warn
@@ -138,9 +138,16 @@ def kept(patient: Patient) -> Iterator[Finding]:
     late = [
         one for one in root.glob("????-??-??/*.wav") if one.parent.name < before and FILE.fullmatch(one.name)
     ]
-    if late:
-        what = f"{len(late)} recordings are older than {days} days, such as {late[0]}"
-        notice = "callers' words are kept longer than you have said; those that are held are meant to"
-        yield warn(
-            what, notice, "screener ledger holds; screener ledger expire says why the others are there"
-        )
+    if not late:
+        return
+    notice = "callers' words are kept longer than you have said"
+    path = app.ledger_path(patient.settings)
+    due = retention.expire(path, patient.settings, lambda: patient.clock() - GRACE, dry_run=True)
+    if due.recordings:
+        what = f"{due.recordings} recordings are older than {days} days: retention does not work"
+        yield warn(what, notice, "screener ledger expire, as the service's user, says why")
+    elif due.held:
+        yield fine(f"{len(late)} are older than {days} days, and calls are held")
+    else:
+        what = f"{len(late)} recordings are older than {days} days and in no ledger, such as {late[0]}"
+        yield warn(what, notice, "screener recordings verify names them; file or delete them by hand")

@@ -93,7 +93,9 @@ async def full(here: Examined) -> AsyncIterator[None]:
         yield
 
 
-@breaks(recordings.kept, "1 recordings are older than 30 days", "screener ledger expire", level=WARN)
+@breaks(
+    recordings.kept, "1 recordings are older than 30 days and in no ledger", "recordings verify", level=WARN
+)
 async def old(here: Examined) -> AsyncIterator[None]:
     path = here.pbx.spool / "2020-01-01" / "1577836800.1-caller.wav"
     path.parent.mkdir()
