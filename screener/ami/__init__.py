@@ -134,6 +134,8 @@ class Ami:
         try:
             await self._connect(lambda _: None)
             yield
+            with contextlib.suppress(AmiError):  # a line that is only cut counts as a session for a while
+                await self.act("Logoff")
         finally:
             self._drop()
 

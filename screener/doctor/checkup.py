@@ -111,6 +111,8 @@ async def made(check: Check, patient: Patient, deadline_s: float = DEADLINE_S) -
                 await aside(lambda: seen.extend(findings))
     except TimeoutError:
         seen.append(_unchecked(f"no answer within {deadline_s:g} s"))
+    except PermissionError as error:
+        seen.append(_unchecked(f"{error.filename}: closed to this user: run this as root"))
     except (ScreenerError, OSError, ValueError) as error:
         seen.append(_unchecked(str(error) or type(error).__name__))
     except Exception as error:  # noqa: BLE001 - a fault of ours must not hide the other checks

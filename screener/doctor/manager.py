@@ -71,7 +71,7 @@ async def _why_silent(patient: Patient) -> str:
     try:
         shown = settings_of(await patient.console("manager show settings"))
     except NotChecked as error:
-        return f"is Asterisk running? systemctl start asterisk ({error})"
+        return f"is Asterisk running, and does it answer? systemctl restart asterisk ({error})"
     if shown.get("Manager (AMI)") != "Yes":
         return f"manager.conf, [general]: enabled=yes; {RELOAD}"
     there = shown.get("TLS Bindaddress" if settings.tls.enabled else "TCP Bindaddress", "?")

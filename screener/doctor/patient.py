@@ -59,6 +59,8 @@ class Patient:
                 self._known[name] = await work()
             except NotChecked as error:
                 self._known[name] = error
+            except TimeoutError:
+                self._known[name] = NotChecked(f"{name} gave no answer in time")
             except (ScreenerError, OSError) as error:
                 self._known[name] = NotChecked(str(error) or type(error).__name__)
             except asyncio.CancelledError:
@@ -141,7 +143,8 @@ class Patient:
                 raise NotChecked(f"Asterisk is on {self.settings.ami.host}: run this there")
             with contextlib.suppress(NotChecked):
                 etc = etc or Path(await self.value("ASTETCDIR"))
-            return await aside(lambda: asterisk.find(etc))
+            async with asyncio.timeout(CONSOLE_S):
+                return await aside(lambda: asterisk.find(etc))
 
         return await self.once("Asterisk", find)
 

@@ -77,6 +77,13 @@ class Examined:
         async with self.patient() as patient:
             return {one.name: await made(one, patient) for one in wanted}
 
+    async def connected(self, within: float = 20) -> None:
+        """Wait until the service is connected to Asterisk: a fault may have cut it off."""
+        async with asyncio.timeout(within):
+            # The service tells nobody when it is.
+            while (await self.look("service.parts"))["service.parts"].level is not Level.OK:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+
     async def ran(self, check: str, commands: list[str]) -> dict[str, Result]:
         """The check made again, after the commands that should mend it, up to what is to be written."""
         for command in commands:

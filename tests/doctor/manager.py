@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from screener.doctor import Level, manager
 from tests.doctor.house import breaks
+from tests.pbx.faults import stopped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,6 +38,14 @@ async def disabled(here: Examined) -> AsyncIterator[None]:
 async def port(here: Examined) -> AsyncIterator[None]:
     with here.configured(ami={**here.service.settings["ami"], "port": 9}):
         yield
+
+
+@breaks(manager.login, "did not answer Login within 2 s", "systemctl restart asterisk")
+async def hung(here: Examined) -> AsyncIterator[None]:
+    assert here.pbx.process
+    with stopped(here.pbx.process.pid):
+        yield
+    await here.connected()
 
 
 @breaks(manager.login, "no TLS with 127.0.0.1", "tlsenable=yes")
