@@ -7,6 +7,7 @@ row among those of all cases, so that two who open one at the same moment get tw
 open, name    `name`; `debtor`: whether the person called is the debtor
 add, remove   `numbers` (a `*` at the end: whatever follows), `campaigns`, `calls`
 confirm, close, hold, release
+erased        `calls` and `messages` of it, by their ids, that retention or a person has erased
 note          `kind`, `at`, `text`, `files` [{name, bytes, sha256}], `number`; of a call: `call`, and `by`,
               robot or person; `refused`: no further contact was asked for; `debtor`: as above, of this one
 """
@@ -21,12 +22,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from screener import number
 from screener.call import fits
+from screener.ledger import Row
 from screener.packs import Contact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from screener.ledger import CallRecord, Row
+    from screener.ledger import CallRecord
     from screener.wording import Kind
 
 KIND: Final = "case"
@@ -74,6 +76,7 @@ class Case:
     calls: set[str] = field(default_factory=set)
     removed: set[str] = field(default_factory=set)
     notes: list[Note] = field(default_factory=list)
+    erased: dict[str, set[str]] = field(default_factory=lambda: {"calls": set(), "messages": set()})
 
     def has(self, record: CallRecord, region: str) -> bool:
         """Whether a call or message belongs to it: itself, its number or recording; none after it closed."""
@@ -109,6 +112,9 @@ class Case:
                 self.closed_at = row.at
             case "hold" | "release" as done:
                 self.held = done == "hold"
+            case "erased":
+                for kind, ids in self.erased.items():
+                    ids |= set(body.get(kind, ()))
             case "note":
                 self.notes.append(_note(f"note-{len(self.notes) + 1}", row))
 
@@ -126,6 +132,19 @@ def fold(rows: Iterable[Row]) -> list[Case]:
         name = row.body.get("case", "")
         cases.setdefault(name, Case(len(cases) + 1, name, row.at)).take(row)
     return list(cases.values())
+
+
+def losses(cases: Iterable[Case], erased: Sequence[CallRecord], region: str, at: datetime) -> list[Row]:
+    """Rows that tell each case which of its calls and messages are being erased."""
+    rows = []
+    for case in cases:
+        lost: dict[str, list[str]] = {"calls": [], "messages": []}
+        for one in erased:
+            if case.has(one, region):
+                lost["messages" if is_message(one) else "calls"].append(one.call_id)
+        if any(lost.values()):
+            rows.append(Row("", KIND, at, {"case": case.id, "do": "erased", **lost}))
+    return rows
 
 
 def caller_of(record: CallRecord, region: str) -> str:

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from screener import ledger, number, spool
+from screener import cases, ledger, number, spool
 from screener.ledger import Erased, Keeper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from screener.config.settings import Settings
+    from screener.ledger import CallRecord, Row
 
 log = structlog.get_logger(__name__)
 
@@ -25,12 +26,18 @@ DAY_S = 86_400.0
 
 
 def keeper(path: Path, settings: Settings, clock: Callable[[], datetime]) -> Keeper:
-    """What erases and holds calls in the ledger at `path`."""
+    """What erases and holds calls in the ledger at `path`; each case is told what it loses by that."""
+
+    def told(erased: Sequence[CallRecord]) -> list[Row]:
+        every = cases.fold(ledger.rows(path, cases.KIND)) if erased else []
+        return cases.losses(every, erased, settings.region, clock())
+
     return Keeper(
         path,
         delete=lambda paths: spool.delete(settings.recordings_dir, paths),
         key_of=lambda written: number.parse(written, settings.region).key,
         clock=clock,
+        witness=told,
     )
 
 

@@ -14,6 +14,7 @@ import typer
 
 from screener import app, cases, ledger, number, retention, suggesting
 from screener.cli.common import load
+from screener.cli.outlook import Outlook, counted, outlook
 from screener.config import Config
 from screener.evidence import Dossier, Gathering, gather
 from screener.ledger import CallRecord, Row
@@ -60,6 +61,17 @@ class Desk:
         """Its calls and messages."""
         return [one for one in self.every_record() if case.has(one, self.config.settings.region)]
 
+    def outlooks(self, *which: cases.Case) -> list[Outlook]:
+        """What these cases have, have lost and will lose, all by one walk through the ledger."""
+        settings = self.config.settings
+        found: list[list[CallRecord]] = [[] for _ in which]
+        for record in self.every_record():
+            for case, of_case in zip(which, found, strict=True):
+                if case.has(record, settings.region):
+                    of_case.append(record)
+        holds, deleted = self.keeper.holds(), ledger.deleted(self.path)
+        return [outlook(*one, holds, deleted, settings) for one in zip(which, found, strict=True)]
+
     def every_record(self, since: datetime | None = None) -> Iterator[CallRecord]:
         """All calls and messages of the ledger."""
         yield from ledger.calls(self.path, since=since)
@@ -79,14 +91,15 @@ class Desk:
         """Where files that a person added are kept."""
         return self.config.settings.state_dir / ATTACHED
 
-    def hold(self, case: cases.Case) -> tuple[int, int]:
-        """Hold calls and numbers of a case that are not yet; how many of each."""
+    def hold(self, case: cases.Case) -> tuple[int, int, int]:
+        """Hold calls, messages and numbers of a case that are not yet; how many of each."""
         held = {(one.call, one.caller) for one in self._held(case)}
-        calls = [one.call_id for one in self.records(case) if (one.call_id, "") not in held]
+        found = [one for one in self.records(case) if (one.call_id, "") not in held]
         numbers = [one for one in sorted(case.numbers) if ("", one) not in held and not one.endswith("*")]
+        calls = [one.call_id for one in found]
         self.keeper.hold(calls, numbers, because="evidence", by=f"case {case.number}")
         self.write(case.id, do="hold")
-        return len(calls), len(numbers)
+        return *counted(found), len(numbers)
 
     def release(self, case: cases.Case) -> int:
         """End its holds; how many."""

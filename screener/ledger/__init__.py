@@ -50,11 +50,13 @@ case
     about no call: one more thing about a case, see `screener.cases`.
 
 Other kinds may be added: readers pass over what they do not know. Reading order:
-`chain` (what binds the rows), `store` (the file), `writer`, `checkpoints`, `reader`, `verifying`, `keeping`.
+`chain` (what binds the rows), `store` (the file), `writer`, `checkpoints`, `reader`, `verifying`, `holds`,
+`keeping`.
 """
 
 from screener.ledger.excerpts import excerpt, received, rows
-from screener.ledger.keeping import Erased, Hold, Keeper
+from screener.ledger.holds import Hold
+from screener.ledger.keeping import Erased, Keeper
 from screener.ledger.reader import (
     CallRecord,
     call,

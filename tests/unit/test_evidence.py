@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import zipfile
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -527,6 +528,48 @@ def test_case__held__is_spared_until_it_is_released(case: Command, tmp_path: Pat
     folder = export(case, tmp_path / "bundle")
     assert "1.2" not in {one["id"] for one in data_of(folder)["entries"]}
     assert verify(folder) == []
+
+
+def test_case__calls_that_nobody_holds__says_what_was_erased_and_what_goes_when(
+    case: Command, tmp_path: Path
+) -> None:
+    soon = datetime.now(UTC).replace(hour=12) - timedelta(days=3)
+    written = {"call": {"number": collector.NUMBERS[1], "text": "还钱"}}
+    append(
+        tmp_path / "state" / "ledger.db",
+        [
+            *collector.call_rows("5.1", soon, collector.NUMBERS[0]),
+            Row("m5", "message", datetime.now(UTC) - timedelta(days=40), written),
+        ],
+    )
+    assert case("case", "release", 1).code == 0
+    told = case("case", "show", 1).out
+    assert "not held: 9 calls and 1 message, erased from 2026-04-01 to " in told
+    assert "to keep them: screener case hold 1" in told
+    (listed,) = json.loads(case("case", "list", "--json").out)
+    assert (listed["calls"], listed["messages"], listed["erased_calls"]) == (9, 1, 0)
+    assert case("ledger", "expire").code == 0
+    told = case("case", "show", 1).out
+    assert "erased, and not to be had again: 8 calls and 1 message" in told
+    assert f"not held: 1 call, erased from {soon + timedelta(days=30):%Y-%m-%d}" in told
+    assert "8 calls and 1 message" in case("case", "list").out
+    assert "1 call " in case("case", "hold", 1).out
+    told = case("case", "show", 1).out
+    assert ("8 calls and 1 message" in told, "not held" in told) == (True, False)
+
+
+def test_case__recordings_are_kept_for_less_than_calls__says_from_when_they_go(
+    case: Command, tmp_path: Path
+) -> None:
+    site = tmp_path / "site" / "screener.yaml"
+    kept = {"retention": {"ledger_days": 0, "recordings_days": 1}}
+    site.write_text(json.dumps(json.loads(site.read_text()) | kept))
+    case("case", "release", 1)
+    assert "not held: recordings of 8 calls, deleted from 2026-03-03 on" in case("case", "show", 1).out
+    case("ledger", "expire")
+    told = case("case", "show", 1).out
+    assert "erased, and not to be had again: 8 recordings of what is left" in told
+    assert "not held: recordings" not in told
 
 
 def test_verify__missing_added_or_replaced__is_named(case: Command, tmp_path: Path) -> None:
