@@ -6,10 +6,11 @@ row among those of all cases, so that two who open one at the same moment get tw
 
 open, name    `name`; `debtor`: whether the person called is the debtor
 add, remove   `numbers` (a `*` at the end: whatever follows), `campaigns`, `calls`
-confirm, close, hold, release
+confirm, close, reopen, hold, release
 erased        `calls` and `messages` of it, by their ids, that retention or a person has erased
-note          `kind`, `at`, `text`, `files` [{name, bytes, sha256}], `number`; of a call: `call`, and `by`,
-              robot or person; `refused`: no further contact was asked for; `debtor`: as above, of this one
+note          `id`, `kind`, `at`, `text`, `files` [{name, bytes, sha256}], `number`; of a call: `call`, and
+              `by`, robot or person; `refused`: no further contact was asked for; `debtor`: as above, of this one
+withdraw      `note`, its id; `who` says that it is wrong, and `because`
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from screener import number
 from screener.call import fits
@@ -38,9 +39,20 @@ NOTES: Final[Mapping[str, Literal["message", "visit", "letter"]]] = {
 """What a person may note as a contact, and what it is to a pack; other notes are remarks."""
 
 
+class Withdrawal(NamedTuple):
+    """That a note is wrong, as somebody said later."""
+
+    at: datetime
+    who: str
+    because: str
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a person wrote down: a contact of its own (`NOTES`), or a remark, on a call if it names one."""
+    """What a person wrote down: a contact of its own (`NOTES`), or a remark, on a call if it names one.
+
+    One that was `withdrawn` is still shown and counts for nothing.
+    """
 
     id: str
     at: datetime
@@ -52,6 +64,7 @@ class Note:
     by: str = ""
     refused: bool = False
     debtor: bool | None = None
+    withdrawn: Withdrawal | None = None
 
     @property
     def quotes(self) -> bool:
@@ -108,21 +121,31 @@ class Case:
                 self.removed |= set(body.get("calls", ()))
             case "confirm":
                 self.confirmed_at = row.at
-            case "close":
-                self.closed_at = row.at
+            case "close" | "reopen" as done:
+                self.closed_at = row.at if done == "close" else None
             case "hold" | "release" as done:
                 self.held = done == "hold"
             case "erased":
                 for kind, ids in self.erased.items():
                     ids |= set(body.get(kind, ()))
-            case "note":
-                self.notes.append(_note(f"note-{len(self.notes) + 1}", row))
+            case "note" | "withdraw":
+                self._annotate(row)
+
+    def _annotate(self, row: Row) -> None:
+        if row.body["do"] == "note":
+            self.notes.append(_note(f"note-{len(self.notes) + 1}", row))
+            return
+        why = Withdrawal(row.at, row.body.get("who", ""), row.body.get("because", ""))
+        self.notes = [
+            replace(one, withdrawn=why) if one.id == row.body.get("note") else one for one in self.notes
+        ]
 
 
 def _note(name: str, row: Row) -> Note:
-    told = {one: row.body[one] for one in Note.__slots__ if one in row.body}
+    """A note from its row; `name` is its id if the row, of an earlier version, has none."""
+    told = {one: row.body[one] for one in Note.__slots__ if one in row.body and one != "withdrawn"}
     at, files = datetime.fromisoformat(told["at"]), tuple(told.get("files", ()))
-    return Note(**{**told, "id": name, "at": at, "files": files})
+    return Note(**{"id": name, **told, "at": at, "files": files})
 
 
 def fold(rows: Iterable[Row]) -> list[Case]:
@@ -183,6 +206,8 @@ def contacts_of(
         for one in records
     }
     for note in case.notes:
+        if note.withdrawn:
+            continue
         debtor = case.debtor if note.debtor is None else note.debtor
         if note.kind in NOTES:
             contacts[note.id] = Contact(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import secrets
 from enum import StrEnum
 from pathlib import Path
@@ -95,9 +96,11 @@ def _changes(do: str, doc: str) -> Any:  # noqa: ANN401 - a command
     ) -> None:
         desk = Desk.of(site)
         case = desk.case(which)
-        desk.write(case.id, do=do, **desk.members(numbers, campaigns, calls))
+        desk.write(case.id, {"do": do, **desk.members(numbers, campaigns, calls)})
         case = Desk.of(site).case(which)
         show(f"case {which} has {told(*counted(desk.records(case)))}")
+        if ended := desk.release_strangers(case) if do == "remove" else 0:
+            show(f"what is no longer in it is held no longer: {ended} holds of this case ended")
 
     change.__doc__ = doc
     return change
@@ -118,8 +121,8 @@ def name_one(
 ) -> None:
     """Name a case anew, or say whether the one who was called owes the debt."""
     desk = Desk.of(site)
-    told = {"debtor": debtor} if debtor is not None else {}
-    desk.write(desk.case(which).id, do="name", name=printable(name, NAME_BOUND), **told)
+    by_hand = {"debtor": debtor} if debtor is not None else {}
+    desk.write(desk.case(which).id, {"do": "name", "name": printable(name, NAME_BOUND), **by_hand})
 
 
 @cli.command()
@@ -136,6 +139,7 @@ def note(
     by: Annotated[By | None, typer.Option(help="Who spoke in that call.")] = None,
     refused: Annotated[bool, typer.Option("--refused", help="You asked not to be contacted again.")] = False,
     debtor: Debtor = None,
+    instead: Annotated[str, typer.Option(metavar="NOTE", help="The note that this one corrects.")] = "",
     site: Site = None,
 ) -> None:
     """Note a visit, a letter, a message that came to a mobile, or a remark."""
@@ -148,27 +152,55 @@ def note(
         raise typer.BadParameter(f"{call!r} is no call of case {which}")
     if bool(call or by) != (bool(call) and kind is NoteKind.REMARK):
         raise typer.BadParameter("a call and who spoke in it go with --kind remark and --call ID")
-    desk.write(
-        case.id,
-        do="note",
-        kind=str(kind),
-        at=when.isoformat(),
-        text=text,
-        files=[attach(desk.attached, one) for one in files],
-        number=number.parse(sender, settings.region).key or printable(sender, NAME_BOUND),
-        call=call,
-        by=str(by or ""),
-        refused=refused,
-        debtor=debtor,
-    )
-    show(f"case {which} has {len(case.notes) + 1} notes")
+    name = f"note-{secrets.token_hex(3)}"
+    corrected = [_withdrawal(case, instead, f"corrected by {name}")] if instead else []
+    written = {
+        "do": "note",
+        "id": name,
+        "kind": str(kind),
+        "at": when.isoformat(),
+        "text": text,
+        "files": [attach(desk.attached, one) for one in files],
+        "number": number.parse(sender, settings.region).key or printable(sender, NAME_BOUND),
+        "call": call,
+        "by": str(by or ""),
+        "refused": refused,
+        "debtor": debtor,
+    }
+    desk.write(case.id, written, *corrected)
+    standing = sum(not one.withdrawn for one in Desk.of(site).case(which).notes)
+    show(f"{name}: case {which} has {standing} note{'s' * (standing != 1)}")
+
+
+@cli.command()
+def withdraw(
+    which: Which,
+    name: Annotated[str, typer.Argument(metavar="NOTE", help="The note, as `case show` names it.")],
+    because: Annotated[str, typer.Option(help="What is wrong with it.")],
+    site: Site = None,
+) -> None:
+    """Withdraw a note: it is shown as withdrawn and counts no more; `note --instead` corrects one."""
+    desk = Desk.of(site)
+    case = desk.case(which)
+    desk.write(case.id, _withdrawal(case, name, because))
+    show(f"{name} of case {which} is withdrawn")
+
+
+def _withdrawal(case: cases.Case, name: str, because: str) -> dict[str, Any]:
+    note = next((one for one in case.notes if one.id == name), None)
+    if note is None:
+        raise typer.BadParameter(f"there is no {name!r} in case {case.number}; `case show` has their names")
+    if note.withdrawn:
+        raise typer.BadParameter(f"{name} has been withdrawn already, by {note.withdrawn.who}")
+    why = printable(because, TEXT_BOUND)
+    return {"do": "withdraw", "note": name, "who": printable(getpass.getuser(), NAME_BOUND), "because": why}
 
 
 @cli.command()
 def confirm(which: Which, site: Site = None) -> None:
     """Say that its contacts belong together; they are held from then on, until `release`."""
     desk = Desk.of(site)
-    desk.write(desk.case(which).id, do="confirm")
+    desk.write(desk.case(which).id, {"do": "confirm"})
     _hold(desk, which)
 
 
@@ -194,4 +226,14 @@ def release(which: Which, site: Site = None) -> None:
 def close(which: Which, site: Site = None) -> None:
     """Close a case: later calls do not join it."""
     desk = Desk.of(site)
-    desk.write(desk.case(which).id, do="close")
+    desk.write(desk.case(which).id, {"do": "close"})
+
+
+@cli.command()
+def reopen(which: Which, site: Site = None) -> None:
+    """Open a case again: calls that came since it was closed join it as well."""
+    desk = Desk.of(site)
+    if not desk.case(which).closed_at:
+        raise typer.BadParameter(f"case {which} is open")
+    desk.write(desk.case(which).id, {"do": "reopen"})
+    show(f"case {which} is open again with {told(*counted(desk.records(Desk.of(site).case(which))))}")

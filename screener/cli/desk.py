@@ -98,23 +98,35 @@ class Desk:
         numbers = [one for one in sorted(case.numbers) if ("", one) not in held and not one.endswith("*")]
         calls = [one.call_id for one in found]
         self.keeper.hold(calls, numbers, because="evidence", by=f"case {case.number}")
-        self.write(case.id, do="hold")
+        self.write(case.id, {"do": "hold"})
         return *counted(found), len(numbers)
 
     def release(self, case: cases.Case) -> int:
         """End its holds; how many."""
-        held = self._held(case)
+        ended = self._release(case, self._held(case))
+        self.write(case.id, {"do": "release"})
+        return ended
+
+    def release_strangers(self, case: cases.Case) -> int:
+        """End its holds of calls and numbers that are in it no more; how many."""
+        inside = {one.call_id for one in self.records(case)}
+        return self._release(
+            case,
+            [one for one in self._held(case) if one.call not in inside and one.caller not in case.numbers],
+        )
+
+    def _release(self, case: cases.Case, held: list[ledger.Hold]) -> int:
         calls, numbers = [one.call for one in held if one.call], [one.caller for one in held if one.caller]
         self.keeper.release(calls, numbers, because="evidence", by=f"case {case.number}")
-        self.write(case.id, do="release")
         return len(held)
 
     def _held(self, case: cases.Case) -> list[ledger.Hold]:
         return [one for one in self.keeper.holds() if one.by == f"case {case.number}"]
 
-    def write(self, case: str, **body: Any) -> None:  # noqa: ANN401 - JSON values
-        """Add a row to a case."""
-        ledger.append(self.path, [Row("", cases.KIND, app.now(), {"case": case, **body})])
+    def write(self, case: str, *bodies: dict[str, Any]) -> None:
+        """Add rows to a case, all or none."""
+        at = app.now()
+        ledger.append(self.path, [Row("", cases.KIND, at, {"case": case, **body}) for body in bodies])
 
     def gathering(self, blank: tuple[str, ...] | None = None) -> Gathering:
         """What its cases are gathered with."""

@@ -147,10 +147,15 @@ def _row(entry: Mapping[str, Any], words: Mapping[str, str], broken: Mapping[int
         escape(entry.get("called", "")),
         escape(ended + talk)
         + "".join(f"<br><small>{escape(one)}</small>" for one in broken.get(entry["n"], ())),
-        "<br>".join(escape(one) for one in said if one),
+        "<br>".join(escape(one) for one in said if one) + _withdrawn(entry, words),
         "".join(map(_file, entry["files"])),
     ]
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _withdrawn(entry: Mapping[str, Any], words: Mapping[str, str]) -> str:
+    gone = entry.get("withdrawn")
+    return f"<br><small>{escape(words['withdrawn_by'].format(**gone))}</small>" if gone else ""
 
 
 def _file(one: Mapping[str, Any]) -> str:

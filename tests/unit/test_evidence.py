@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import getpass
 import io
 import json
 import os
@@ -197,10 +198,66 @@ def test_case__closed__takes_no_later_calls(case: Command, tmp_path: Path) -> No
     assert len(json.loads(case("case", "show", 1, "--json").out)["entries"]) == 9
 
 
+def test_case__reopened__has_the_calls_since(case: Command, tmp_path: Path) -> None:
+    case("case", "close", 1)
+    later = collector.call_rows("2.1", datetime.now(UTC) + timedelta(seconds=1), collector.NUMBERS[0])
+    append(tmp_path / "state" / "ledger.db", later)
+    ended = case("case", "reopen", 1)
+    assert (ended.code, ended.out) == (0, "case 1 is open again with 9 calls\n")
+    assert "case 1 is open" in " ".join(case("case", "reopen", 1).err.replace("│", " ").split())
+
+
+def test_note__withdrawn__is_shown_as_such_and_counts_no_more(case: Command, tmp_path: Path) -> None:
+    def night() -> list[Any]:
+        found = json.loads(case("case", "incidents", 1, "--json").out)
+        return [one for one in found if one["rule"] == "NIGHT"]
+
+    assert len(night()) == 1
+    (visit,) = [one["id"] for one in json.loads(case("case", "show", 1, "--json").out)["entries"][-1:]]
+    assert case("case", "withdraw", 1, visit, "--because", "not that day" + HOSTILE).code == 0
+    assert night() == []
+    folder = export(case, tmp_path / "bundle")
+    entry = data_of(folder)["entries"][-1]
+    assert (entry["kind"], entry["text"], entry["files"]) == ("withdrawn", "两人上门", [])
+    assert entry["withdrawn"]["by"] == getpass.getuser()
+    assert entry["withdrawn"]["because"].startswith("not that day")
+    for lang in ("en", "zh"):
+        assert "0 visits" in (folder / "summary.en.html").read_text()
+        export(case, tmp_path / lang, "--lang", lang)
+        assert "两人上门" in (page := (tmp_path / lang / "index.html").read_text())
+        assert "not that day" in page
+        assert "<script" not in page
+    ended = case("case", "withdraw", 1, visit, "--because", "again")
+    assert (ended.code, "withdrawn already" in ended.err) == (2, True)
+
+
+def test_note__corrected__stands_in_place_of_the_first(case: Command, tmp_path: Path) -> None:
+    told = case("case", "note", 1, "--kind", "remark", "--text", "wrong").out
+    first = told.partition(":")[0]
+    ended = case("case", "note", 1, "--kind", "letter", "--text", "right", "--instead", first)
+    assert ended.out.endswith("case 1 has 2 notes\n")
+    entries = {one["text"]: one for one in json.loads(case("case", "show", 1, "--json").out)["entries"]}
+    assert (entries["wrong"]["kind"], entries["right"]["kind"]) == ("withdrawn", "letter")
+    assert entries["right"]["id"] in entries["wrong"]["withdrawn"]["because"]
+
+
+def test_case__number_or_call_removed__is_held_no_longer(case: Command) -> None:
+    before = json.loads(case("ledger", "holds", "--json").out)
+    assert case("case", "add", 1, "--number", collector.STRANGER).code == 0
+    case("case", "hold", 1)
+    assert len(json.loads(case("ledger", "holds", "--json").out)) == len(before) + 2
+    ended = case("case", "remove", 1, "--number", collector.STRANGER)
+    assert "2 holds of this case ended" in ended.out
+    assert json.loads(case("ledger", "holds", "--json").out) == before
+    assert case("ledger", "erase", "--caller", collector.STRANGER, "--because", "asked to").code == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("show", 2), "there is no case 2"),
+        (("withdraw", 1, "note-9", "--because", "x"), "there is no 'note-9' in case 1"),
+        (("note", 1, "--kind", "letter", "--text", "x", "--instead", "note-9"), "there is no 'note-9'"),
         (("add", 1, "--number", "hello"), "neither a number"),
         (("add", 1, "--call", "7.7"), "no call '7.7'"),
         (("open", "x", "--suggested", "company:nobody"), "nothing is suggested"),
