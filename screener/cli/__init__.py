@@ -4,8 +4,8 @@
 and recorded, `lists` keeps the allow and block entries, `feeds` those of others, `trust` what calls
 taught, `recordings` what was recorded, `campaigns` what is the same in it, `packs` what laws say; `ledger`
 proves the record of calls and erases from it, `cases` shows what belongs together, `casework` gathers it,
-`evidence` takes it to an authority; `messages` are SIP messages; `replay` judges past calls, `simulate`
-writes calls to try rules on; `common` is what they share.
+`erasing` erases it, `evidence` takes it to an authority; `messages` are SIP messages; `replay` judges past
+calls, `simulate` writes calls to try rules on; `common` is what they share.
 """
 
 from __future__ import annotations

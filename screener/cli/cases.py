@@ -50,7 +50,13 @@ def show_all(site: Site = None, as_json: AsJson = False) -> None:
     desk = Desk.of(site)
     every = list(zip(desk.every, desk.outlooks(*desk.every), strict=True))
     if as_json:
-        show_json([{"case": one.number, "name": one.name, **about.as_dict()} for one, about in every])
+        show_json(
+            [
+                {"case": one.number, "name": one.name, "state": _state(one), "numbers": sorted(one.numbers)}
+                | about.as_dict()
+                for one, about in every
+            ]
+        )
         return
     zone = desk.config.settings.zone
     show_table(
@@ -95,6 +101,8 @@ def _loose(about: Outlook, zone: tzinfo) -> str:
 
 
 def _state(case: cases.Case) -> str:
+    if case.erased:
+        return "erased"
     words = ["closed" if case.closed_at else "open", "confirmed" if case.confirmed_at else "to be confirmed"]
     return ", ".join(words + ["held"] * case.held)
 

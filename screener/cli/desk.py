@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -53,9 +53,12 @@ class Desk:
 
     def case(self, which: int) -> cases.Case:
         """The case of this number."""
-        if which > len(self.every):
+        found = next((one for one in self.every if one.number == which), None)
+        if found is None:
             raise typer.BadParameter(f"there is no case {which}; `screener case list` shows them")
-        return self.every[which - 1]
+        if found.erased:
+            raise typer.BadParameter(f"case {which} was erased")
+        return found
 
     def records(self, case: cases.Case) -> list[CallRecord]:
         """Its calls and messages."""
@@ -97,7 +100,7 @@ class Desk:
         found = [one for one in self.records(case) if (one.call_id, "") not in held]
         numbers = [one for one in sorted(case.numbers) if ("", one) not in held and not one.endswith("*")]
         calls = [one.call_id for one in found]
-        self.keeper.hold(calls, numbers, because="evidence", by=f"case {case.number}")
+        self.keeper.hold(calls, numbers, because="evidence", by=case.holder)
         self.write(case.id, {"do": "hold"})
         return *counted(found), len(numbers)
 
@@ -117,11 +120,21 @@ class Desk:
 
     def _release(self, case: cases.Case, held: list[ledger.Hold]) -> int:
         calls, numbers = [one.call for one in held if one.call], [one.caller for one in held if one.caller]
-        self.keeper.release(calls, numbers, because="evidence", by=f"case {case.number}")
+        self.keeper.release(calls, numbers, because="evidence", by=case.holder)
         return len(held)
 
+    def is_held(self, case: cases.Case) -> bool:
+        """Whether anything is held for it."""
+        return bool(self._held(case))
+
     def _held(self, case: cases.Case) -> list[ledger.Hold]:
-        return [one for one in self.keeper.holds() if one.by == f"case {case.number}"]
+        return [one for one in self.keeper.holds() if one.by == case.holder]
+
+    def files_of_none_but(self, notes: Collection[cases.Note]) -> set[str]:
+        """Attached files, by their SHA-256, that these notes have and no others."""
+        every = [note for case in self.every for note in case.notes]
+        others = {one["sha256"] for note in every if note not in notes for one in note.files}
+        return {one["sha256"] for note in notes for one in note.files} - others
 
     def write(self, case: str, *bodies: dict[str, Any]) -> None:
         """Add rows to a case, all or none."""

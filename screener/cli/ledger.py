@@ -12,6 +12,8 @@ import typer
 
 from screener import app, ledger, number, retention
 from screener.cli.common import AsJson, Site, load, show, show_json, show_table
+from screener.cli.desk import Desk
+from screener.cli.erasing import forget_caller
 from screener.config import Settings
 from screener.errors import KeyUnusable
 from screener.ledger import Erased, Keeper
@@ -84,7 +86,10 @@ def erase(because: Because, call: Call = "", caller: Number = "", site: Site = N
     settings = load(site).settings
     call, caller = _one(settings, call, caller)
     done = _keeper(settings).erase(call=call, caller=caller, because=because)
-    if not done.rows:
+    rows, files = forget_caller(Desk.of(site), caller, because) if caller else (0, 0)
+    if rows:
+        show(f"erased from cases: {rows} rows, {files} attached files")
+    if not done.rows and not rows:
         show(f"nothing to erase of {call or caller}")
         raise typer.Exit(1)
     _told("erased", done)

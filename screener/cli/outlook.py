@@ -102,8 +102,8 @@ def outlook(
     gone = {one.get("sha256") for record in records for one in record.recordings} & set(deleted)
     return Outlook(
         *counted(records),
-        len(case.erased["calls"]),
-        len(case.erased["messages"]),
+        len(case.lost["calls"]),
+        len(case.lost["messages"]),
         len(gone),
         *counted(loose),
         dates[0] if dates else None,

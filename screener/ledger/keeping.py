@@ -30,7 +30,11 @@ OLD_CALLS = """
 SELECT DISTINCT pbx, call_id FROM row WHERE at_us < ? AND body != '' AND call_id != '' ORDER BY at_us
 """
 CALLS_BY_ID = "SELECT DISTINCT pbx, call_id FROM row WHERE call_id = ? AND body != ''"
-MENTIONS = "SELECT seq, pbx, call_id, body FROM row WHERE body != '' AND instr(body, ?)"
+MENTIONS = "SELECT seq, pbx, call_id, body FROM row WHERE body != '' AND kind != 'case' AND instr(body, ?)"
+OF_KIND = """
+SELECT seq, pbx, call_id, kind, at_us, body FROM row
+WHERE pbx = '' AND call_id = '' AND kind = ? AND body != '' ORDER BY seq
+"""
 ROWS_OF_CALL = """
 SELECT seq, pbx, call_id, kind, at_us, body FROM row WHERE pbx = ? AND call_id = ? AND body != '' ORDER BY seq
 """
@@ -75,7 +79,7 @@ class Keeper:
         """Erase a call by its Uniqueid, or all of a number in E.164; LedgerError if one of them is held.
 
         `because` stays for ever: it must not name anybody. What comes later of a call that is still going on
-        is not erased.
+        is not erased; nor are rows of kind `case`, see `strike`.
         """
         with writing(self.path) as db:
             loose = []
@@ -100,6 +104,33 @@ class Keeper:
             if failed:
                 raise LedgerError(failed[0])
             return done
+
+    def erase_all(self, calls: Iterable[str], because: str, *, dry_run: bool = False) -> Erased:
+        """Erase calls and messages by their ids, but what is held; `because` as above."""
+        done = Erased(dry_run=dry_run)
+        with writing(self.path) as db:
+            found = [key for one in calls for key in db.execute(CALLS_BY_ID, (escaped(one),))]
+            for at in range(0, len(found), CALLS_AT_ONCE):
+                self._erase(db, found[at : at + CALLS_AT_ONCE], because, done)
+            _wipe(db, done)
+        return done
+
+    def strike(
+        self,
+        kinds: Sequence[str],
+        choose: Callable[[list[tuple[int, Row]]], tuple[list[int], list[Row]]],
+        because: str,
+    ) -> Erased:
+        """Erase rows that are about no call: which of these kinds, and what stands instead, `choose` says."""
+        done = Erased()
+        with writing(self.path) as db:
+            with transaction(db):
+                found = sorted(row for kind in kinds for row in db.execute(OF_KIND, (kind,)))
+                seqs, rows = choose([(seq, decode(*row)) for seq, *row in found])
+                self._blank(db, seqs, [], because, done)
+                insert(db, [encode(row) for row in rows])
+            _wipe(db, done)
+        return done
 
     def expire(
         self, calls_before: datetime | None, recordings_before: datetime | None, *, dry_run: bool = False

@@ -629,6 +629,76 @@ def test_case__recordings_are_kept_for_less_than_calls__says_from_when_they_go(
     assert "not held: recordings" not in told
 
 
+def left_of(site: Path) -> bytes:
+    """All bytes of the ledger, its log, and whatever else the screener keeps."""
+    return b"".join(one.read_bytes() for one in sorted(site.rglob("*")) if one.is_file())
+
+
+def test_case__erased__leaves_nothing_of_it_and_the_numbers_of_others(case: Command, tmp_path: Path) -> None:
+    assert case("case", "open", "Another", "--number", collector.STRANGER).code == 0
+    refused = case("case", "erase", 1, "--because", "settled")
+    assert (refused.code, "screener case release 1" in refused.err) == (6, True)
+    case("case", "release", 1)
+    would = case("case", "erase", 1, "--because", "settled", "--dry-run")
+    assert (would.code, would.out.startswith("would be erased: 8 calls of case 1; 8 recordings")) == (0, True)
+    assert "1 notes, 1 attached files" in would.out
+    assert len(data_of(export(case, tmp_path / "whole"))["entries"]) == 9
+    shutil.rmtree(tmp_path / "whole")
+    assert case("case", "erase", 1, "--because", "settled").code == 0
+    (tmp_path / "door.jpg").unlink()
+    left = left_of(tmp_path)
+    for gone in (
+        collector.COMPANY.encode(),
+        b"\\u4e24\\u4eba",
+        b" a photograph",
+        collector.NUMBERS[0].encode(),
+    ):
+        assert gone not in left
+    assert case("ledger", "verify").code == 0
+    assert "case 1 was erased" in " ".join(case("case", "show", 1).err.replace("│", " ").split())
+    assert json.loads(case("case", "show", 2, "--json").out)["name"] == "Another"
+    assert "case 3 is open" in case("case", "open", "Third").out
+    states = [line.split()[:2] for line in case("case", "list").out.splitlines()]
+    assert ["1", "erased"] in states
+
+
+def test_case__erased__spares_what_another_case_has_or_somebody_holds(case: Command, tmp_path: Path) -> None:
+    site = tmp_path / "site" / "door.jpg"
+    site.write_bytes((tmp_path / "door.jpg").read_bytes())
+    case("case", "open", "Another", "--call", "1.1")
+    case("case", "note", 2, "--kind", "letter", "--text", "x", "--file", site)
+    case("ledger", "hold", "--call", "1.2", "--because", "court")
+    case("case", "release", 1)
+    ended = case("case", "erase", 1, "--because", "settled")
+    assert ended.code == 0
+    assert "another case has them too: 1 call" in ended.out
+    assert "but 1 that are held otherwise" in ended.out
+    left = {one["call_id"] for one in json.loads(case("calls", "--json").out)}
+    assert left == {"1.1", "1.2", "9.9"}
+    assert len(list((tmp_path / "state" / "evidence").iterdir())) == 1
+
+
+def test_erase__a_caller__takes_what_cases_know_of_him(case: Command, tmp_path: Path) -> None:
+    letter = tmp_path / "site" / "letter.txt"
+    letter.write_text("from him alone")
+    who, other = collector.STRANGER, "+8613900001111"
+    assert case("case", "open", "x", "--number", who, "--number", other).code == 0
+    sent = ("--kind", "sms", "--text", "his words", "--from", who, "--file", letter)
+    name = case("case", "note", 2, *sent).out.partition(":")[0]
+    case("case", "withdraw", 2, name, "--because", "of his daughter")
+    case("case", "note", 2, "--kind", "remark", "--text", "ours")
+    case("case", "remove", 2, "--call", "1.1")
+    assert case("ledger", "erase", "--caller", who, "--because", "asked to").code == 0
+    letter.unlink()
+    left = left_of(tmp_path)
+    for gone in (who, "from him alone", "his words", "of his daughter"):
+        assert gone.encode() not in left
+    shown = json.loads(case("case", "show", 2, "--json").out)
+    assert [one["text"] for one in shown["entries"]] == ["ours"]
+    listed = json.loads(case("case", "list", "--json").out)
+    assert (listed[1]["numbers"], case("ledger", "verify").code) == ([other], 0)
+
+
 def test_verify__missing_added_or_replaced__is_named(case: Command, tmp_path: Path) -> None:
     whole = export(case, tmp_path / "bundle")
 
