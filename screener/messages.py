@@ -44,6 +44,8 @@ CLOCKS_DIFFER = timedelta(days=1)
 """So far may Asterisk's clock be ahead of ours."""
 KEPT = timedelta(days=2)
 """So long a file of the dialplan's is left alone after it was last written to."""
+RELEASING = timedelta(minutes=1)
+"""A release that has told no end for so long was cut short: another may try, lest the message be lost."""
 AT_ONCE = 500
 """Rows filed in one go: the ledger's queue is for calls."""
 SPARE_S = 0.1
@@ -150,20 +152,28 @@ class Messages:
         return "sent" if done.success else "gone"
 
     async def release(self, message_id: str) -> dict[str, Any]:
-        """Have a message delivered that was not; `error` says why it was not done."""
+        """Have a message delivered that was not; `error` says why it was not done.
+
+        Of several at the same moment one does it: that which first writes so into the ledger.
+        """
+        calls: list[Mapping[str, str]] = []
+
+        def refused(rows: tuple[Row, ...]) -> str:
+            calls.extend(row.body["call"] for row in rows if row.kind == "message")
+            return why_not(rows, message_id, self._screener.clock())
+
+        begun = Row(message_id, "message-releasing", self._screener.clock(), {})
         try:
-            rows = await asyncio.to_thread(ledger.message, self._path, message_id)
-            if not rows:
-                return {"error": f"there is no message {message_id}"}
-            if (state := ledger.state_of(rows)) in {"delivered", "released"}:
-                return {"error": f"it has been {state}"}
-            call = next(row.body["call"] for row in rows if row.kind == "message")
-            await self._send(call)
+            if reason := await asyncio.to_thread(ledger.claim, self._path, begun, refused):
+                return {"error": reason}
+            await self._send(calls[0])
+            done, answer = ("message-release", {"to": calls[0]["to"]}), {"to": calls[0]["to"]}
+        except AmiError as error:
+            done, answer = ("message-release-failed", {"reason": str(error)}), {"error": str(error)}
         except ScreenerError as error:
             return {"error": str(error)}
-        now = self._screener.clock()
-        self._screener.ledger.append(Row(message_id, "message-release", now, {"to": call["to"]}))
-        return {"to": call["to"]}
+        self._screener.ledger.append(Row(message_id, done[0], self._screener.clock(), done[1]))
+        return answer
 
     async def _send(self, call: Mapping[str, str]) -> None:
         user, host = user_and_host(call["number"])
@@ -229,6 +239,18 @@ class Messages:
             self._screener.ledger.append(Row(message.id, "message", message.at, body))
         if (message.id, "message-end") not in known:
             self._screener.ledger.append(Row(message.id, "message-end", message.at, end))
+
+
+def why_not(rows: tuple[Row, ...], message_id: str, now: datetime) -> str:
+    """Why a message with these rows is not to be released now; empty if it is."""
+    if not any(row.kind == "message" for row in rows):
+        return f"there is no message {message_id}"
+    if (state := ledger.state_of(rows)) in {"delivered", "released"}:
+        return f"it has been {state}"
+    releases = [row for row in rows if row.kind in {"message-releasing", "message-release-failed"}]
+    if releases and releases[-1].kind == "message-releasing" and now - releases[-1].at < RELEASING:
+        return "somebody is releasing it at this moment; see in a minute whether it was sent"
+    return ""
 
 
 def kept(line: bytes) -> tuple[Call, dict[str, str]] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -157,3 +157,44 @@ def test_ledger__messages__apart_from_calls_and_from_what_replay_judges(tmp_path
     assert [row.kind for row in ledger.message(path, "m1")] == ["message", "message-end"]
     assert ledger.message(path, "1.1") == ()
     assert [one.call.id for one in LedgerFile(path).calls(None) if isinstance(one, PastCall)] == ["1.1"]
+
+
+async def test_release__two_screeners_at_once__one_sends_the_message(tmp_path: Path) -> None:
+    path, sent, now = tmp_path / "ledger.db", list[str](), [AT]
+    both = asyncio.Barrier(2)
+
+    async def act(action: str, **fields: str) -> SimpleNamespace:
+        sent.append(fields["To"])
+        await asyncio.wait_for(both.wait(), 10)  # until the other is refused
+        return SimpleNamespace(success=len(sent) > 1, message="not now")
+
+    with Ledger.open(path) as written:
+        call = {"number": "<sip:1@h>", "to": "pjsip:phone", "text": "hi"}
+        written.append(Row("m1", "message", AT, {"call": call}))
+        written.append(Row("m1", "message-end", AT, {"status": "held"}))
+        await written.flush()
+        parts = SimpleNamespace(ledger=written, clock=lambda: now[0], ami=SimpleNamespace(act=act))
+        first, other = (Messages(parts, WORDING, path) for _ in range(2))  # type: ignore[arg-type]
+
+        async def released(messages: Messages, name: str = "m1") -> dict[str, str]:
+            answer = await messages.release(name)
+            if "at this moment" in answer.get("error", ""):
+                await both.wait()
+            await written.flush()
+            return answer
+
+        answers = await asyncio.gather(released(first), released(other))
+        assert (len(sent), sum("not now" in str(one) for one in answers)) == (1, 1)
+        # It failed, so it may be tried again; what succeeded, or may yet, may not.
+        again = asyncio.gather(released(first), released(other))
+        assert sorted(map(list, await again)) == [["error"], ["to"]]
+        assert len(sent) == 2
+        assert await first.release("m1") == {"error": "it has been released"}
+
+        written.append(Row("m2", "message", AT, {"call": call}))
+        written.append(Row("m2", "message-releasing", AT, {}))
+        await written.flush()
+        assert "at this moment" in (await first.release("m2"))["error"]
+        now[0] += timedelta(minutes=2)  # whoever released it was killed
+        again = asyncio.gather(released(first, "m2"), released(other, "m2"))
+        assert sorted(map(list, await again)) == [["error"], ["to"]]
