@@ -49,6 +49,7 @@ class Spool:
         self.root, self.alarms = root, dict[str, str]()
         self.filed = self.lost = self.refused = 0
         self._alarm = alarm
+        self._lost = self._unrecorded = 0
 
     async def watch(self) -> None:
         """Check now and then, until cancelled."""
@@ -84,6 +85,20 @@ class Spool:
         self.refused += 1
         text = "a call was not recorded, too many were at that moment: see SCREENER_RECORDINGS_MAX"
         self._note("too_many", text)
+
+    def unkept(self, lost: int, unrecorded: int) -> None:
+        """Note messages that came while the screener was away and had no room; an alarm until a restart.
+
+        The `lost` reached nobody, the `unrecorded` were delivered.
+        """
+        self._lost += lost
+        self._unrecorded += unrecorded
+        were = [f"{n} message{'s were' if n != 1 else ' was'} lost" for n in [self._lost] if n]
+        were += [f"{n} {'were' if n != 1 else 'was'} delivered unrecorded" for n in [self._unrecorded] if n]
+        text = (
+            f"{' and '.join(were)} while the screener was away: its directory was full or not to be written"
+        )
+        self._note("unkept", text, again=True)
 
     def status(self) -> dict[str, Any]:
         """Plain values for `screener status`."""

@@ -257,6 +257,48 @@ async def test_message__screener_was_never_there__delivered_at_once_and_filed_la
         assert again == ["away", "away"]
 
 
+@pytest.mark.parametrize("form", ["<sip:{}@127.0.0.1>", '"a:b<c" <sip:{};x=y@127.0.0.1;user=phone>'])
+async def test_message__of_a_blocked_number_while_the_screener_is_away__held(form: str) -> None:
+    async with opened() as house:
+        number = somebody()
+        await screener(house, "list", "add", "block", number, "--reason", "nuisance")
+        await house.service.logged("block entries laid ready", entries=1)
+        await house.service.kill()
+        await house.caller.message("100", b"of somebody else", somebody())
+        assert await read(house) == b"of somebody else"
+        await house.caller.message("100", b"a name", sender=f"<sip:X{number[1:]}@127.0.0.1>".encode())
+        assert await read(house) == b"a name"
+        await house.caller.message("100", b"nuisance", sender=form.format(number).encode())
+        await house.caller.message("100", b"after it", somebody())
+        assert await read(house) == b"after it"
+        await house.service.start()
+        rows = await until(house, lambda rows: any(body(one)["call"]["text"] == "nuisance" for one in rows))
+        [held] = [one for one in rows if body(one)["call"]["text"] == "nuisance"]
+        assert ledger.state_of(held) == "held"
+        assert "is sent to" in await screener(house, "messages", "release", held[0].call_id)
+        assert await read(house) == b"nuisance"
+
+
+async def test_message__of_a_blocked_number_and_nowhere_to_keep_it__delivered() -> None:
+    async with opened() as house:
+        number = somebody()
+        await screener(house, "list", "add", "block", number, "--reason", "nuisance")
+        await house.service.logged("block entries laid ready", entries=1)
+        await house.service.kill()
+        (house.pbx.spool / f"messages-{time.strftime('%Y-%m-%d', time.gmtime())}").symlink_to("/dev/full")
+        await house.caller.message("100", b"nuisance", number)
+        assert await read(house) == b"nuisance"
+        await house.caller.message(AWAY, b"for nobody", somebody())
+        async with asyncio.timeout(10):
+            while house.pbx.log().count("is not kept") < 2:  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0.05)
+        await house.service.start()
+        alarm = "1 message was lost and 1 was delivered unrecorded"
+        async with asyncio.timeout(30):
+            while alarm not in await screener(house, "status"):  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0.2)
+
+
 async def test_message__to_be_held_and_the_ledger_cannot_write__delivered() -> None:
     async with opened() as house:
         await house.caller.message("100", b"first", somebody())

@@ -1,28 +1,23 @@
-"""The way of one SIP MESSAGE: screened by the policy of calls, delivered, held, or filed and no more.
-
-The dialplan asks and delivers; all later messages wait meanwhile. It keeps one back only when we say so, and
-we say so only once the ledger has it on disk: so whoever dies when, it is delivered or in the ledger. What
-came while we were away lies in files that the dialplan wrote, and is filed from there.
-"""
+"""The way of one message through the screener, and its release."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from screener import ledger, number, recordings
+from screener import ledger, number
 from screener.call import MESSAGE_END_EVENT, MESSAGE_EVENT, MESSAGE_VARIABLE, Call
 from screener.errors import AmiError, ScreenerError
 from screener.facts import UNLISTED, facts_of
-from screener.headers import CONTRACT_VERSION, Headers
+from screener.headers import Headers
 from screener.ledger import Row
+from screener.messages.adopting import Adopter
+from screener.messages.releasing import why_not
 from screener.sip import user_and_host
 from screener.verdict import Action, Verdict
 from screener.wording import facts_of_message
@@ -36,18 +31,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-LOOK_S = 15.0
-"""How often we look for messages that came while we could not answer."""
 STATUS: Final = {Action.VOICEMAIL: "held", Action.REJECT: "filed"}
 """What a verdict means for a message; all others deliver it, for nobody can be challenged in writing."""
-CLOCKS_DIFFER = timedelta(days=1)
-"""So far may Asterisk's clock be ahead of ours."""
-KEPT = timedelta(days=2)
-"""So long a file of the dialplan's is left alone after it was last written to."""
-RELEASING = timedelta(minutes=1)
-"""A release that has told no end for so long was cut short: another may try, lest the message be lost."""
-AT_ONCE = 500
-"""Rows filed in one go: the ledger's queue is for calls."""
 SPARE_S = 0.1
 """Of the dialplan's deadline: what the answer needs on its way once the ledger is on disk."""
 
@@ -58,7 +43,11 @@ class Messages:
     def __init__(self, screener: Screener, wording: Wording, path: Path) -> None:
         """`path` is the ledger's."""
         self._screener, self._wording, self._path = screener, wording, path
-        self._read_to: dict[Path, int] = {}
+        self._adopter = Adopter(screener, path, self._described)
+
+    async def run(self) -> None:
+        """File what came while we could not answer, for ever."""
+        await self._adopter.run()
 
     def receive(self, event: Mapping[str, object]) -> None:
         """Take one event from Asterisk; those that are not about messages are passed over."""
@@ -123,6 +112,9 @@ class Messages:
         find = partial(self._wording.find, region=place.region_of(message.trunk), said_on=day)
         return await asyncio.to_thread(find, message.text, language="")  # callers must not wait for it
 
+    async def _described(self, message: Call) -> dict[str, Any]:
+        return self._about(message, await self._found(message))
+
     def _about(self, message: Call, found: tuple[Finding, ...]) -> dict[str, Any]:
         """What is filed of a message, whoever judged it."""
         caller = number.parse(message.number, self._screener.place.region_of(message.trunk))
@@ -184,84 +176,3 @@ class Messages:
             why = sent.message or "no reason given"
             advice = "; the account needs `write = call,message` in manager.conf" * ("ermission" in why)
             raise AmiError(f"Asterisk did not take it: {why}{advice}")
-
-    async def run(self) -> None:
-        """File what came while we could not answer, for ever."""
-        spool = self._screener.filing.spool.root
-        while True:
-            for path in await asyncio.to_thread(lambda: sorted(spool.glob("messages-*"))):
-                try:
-                    await self._adopt(path)
-                except (OSError, ScreenerError) as error:  # those of other days are read all the same
-                    log.error("kept messages cannot be read", path=str(path), reason=str(error))
-            await asyncio.sleep(LOOK_S)
-
-    async def _adopt(self, path: Path) -> None:
-        """File what the dialplan has written there since we looked last."""
-        found, read = await asyncio.to_thread(self._read, path)
-        if found:
-            await self._screener.ledger.flush()  # what is filed is to be found below
-            since = min(message.at for message, _ in found) - CLOCKS_DIFFER
-            known = await asyncio.to_thread(ledger.messages_filed, self._path, since)
-            for n, (message, end) in enumerate(found, 1):
-                await self._file(message, end, known)
-                if n % AT_ONCE == 0:
-                    await self._screener.ledger.flush()
-            log.info(
-                "messages that came while the screener was away or late", path=str(path), kept=len(found)
-            )
-        self._read_to[path] = read
-        await self._forget(path)
-
-    async def _forget(self, path: Path) -> None:
-        """Delete a file of an earlier day, once all of it is in the ledger: there its content is erased."""
-        written = (await asyncio.to_thread(path.stat)).st_mtime
-        if written < (self._screener.clock() - KEPT).timestamp():
-            await self._screener.ledger.flush()
-            with contextlib.suppress(PermissionError):
-                await asyncio.to_thread(path.unlink)
-
-    def _read(self, path: Path) -> tuple[list[tuple[Call, dict[str, str]]], int]:
-        """New messages in a file of the dialplan's, and how far it was read: to the end of its last line."""
-        start = self._read_to.get(path, 0)
-        file = recordings.opened(path)  # a pipe in its place would keep us waiting for ever
-        if file is None:
-            return [], start
-        with file:
-            file.seek(start)
-            lines = file.read().split(b"\n")[:-1]
-        found = [one for line in lines if (one := kept(line)) is not None]
-        return found, start + sum(len(line) + 1 for line in lines)
-
-    async def _file(self, message: Call, end: dict[str, str], known: set[tuple[str, str]]) -> None:
-        if (message.id, "message") not in known:
-            body = self._about(message, await self._found(message))
-            self._screener.ledger.append(Row(message.id, "message", message.at, body))
-        if (message.id, "message-end") not in known:
-            self._screener.ledger.append(Row(message.id, "message-end", message.at, end))
-
-
-def why_not(rows: tuple[Row, ...], message_id: str, now: datetime) -> str:
-    """Why a message with these rows is not to be released now; empty if it is."""
-    if not any(row.kind == "message" for row in rows):
-        return f"there is no message {message_id}"
-    if (state := ledger.state_of(rows)) in {"delivered", "released"}:
-        return f"it has been {state}"
-    releases = [row for row in rows if row.kind in {"message-releasing", "message-release-failed"}]
-    if releases and releases[-1].kind == "message-releasing" and now - releases[-1].at < RELEASING:
-        return "somebody is releasing it at this moment; see in a minute whether it was sent"
-    return ""
-
-
-def kept(line: bytes) -> tuple[Call, dict[str, str]] | None:
-    """A message that the dialplan kept for us, and its end; None for a line that makes no sense."""
-    event = dict(
-        field.split(": ", 1) for field in line.decode("ascii", "replace").split(",") if ": " in field
-    )
-    try:
-        at = datetime.fromtimestamp(int(event["Asked"]) / 1e6, UTC)
-        message = Call.from_message({**event, "Version": CONTRACT_VERSION, "Deadline": "0"}, at)
-        return message, {"status": event["Status"], "missed": event["Missed"]}
-    except (KeyError, ValueError, OverflowError, OSError) as error:
-        log.error("a kept message was not understood", line=repr(line[:200]), reason=str(error))
-        return None
