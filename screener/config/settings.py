@@ -175,6 +175,13 @@ class Retention(Written):
     recordings_days: Annotated[int, _days]
 
 
+class Messages(Written):
+    """How many SIP messages are filed within an hour, of one sender and in total."""
+
+    per_sender_hour: Annotated[int, whole(100_000)]
+    per_hour: Annotated[int, whole(100_000)]
+
+
 class Log(Written):
     """How much is logged, and in which form."""
 
@@ -200,6 +207,7 @@ class Settings(Written):
     trust: Trust
     transcription: Transcription
     retention: Retention
+    messages: Messages
     voicemail: Voicemail
     notify: Notify
     log: Log

@@ -10,5 +10,6 @@ came while we were away lies in files that the dialplan wrote, and is filed from
 
 from screener.messages.adopting import kept
 from screener.messages.answering import Messages
+from screener.messages.bounds import Bounds
 
-__all__ = ["Messages", "kept"]
+__all__ = ["Bounds", "Messages", "kept"]

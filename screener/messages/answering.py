@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from screener.messages.bounds import Bounds
     from screener.screening import Screener
     from screener.wording import Finding, Wording
 
@@ -33,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 STATUS: Final = {Action.VOICEMAIL: "held", Action.REJECT: "filed"}
 """What a verdict means for a message; all others deliver it, for nobody can be challenged in writing."""
+AWAITED: Final = 1000
+"""Messages that are not filed whose end is awaited; Asterisk has one at a time."""
 SPARE_S = 0.1
 """Of the dialplan's deadline: what the answer needs on its way once the ledger is on disk."""
 
@@ -40,8 +43,9 @@ SPARE_S = 0.1
 class Messages:
     """Answers the questions about messages, with the parts of `screener`; its policy may be replaced."""
 
-    def __init__(self, screener: Screener, wording: Wording, path: Path) -> None:
+    def __init__(self, screener: Screener, wording: Wording, path: Path, bounds: Bounds) -> None:
         """`path` is the ledger's."""
+        self._bounds, self._unfiled = bounds, dict[str, None]()
         self._screener, self._wording, self._path = screener, wording, path
         self._adopter = Adopter(screener, path, self._described)
 
@@ -58,8 +62,9 @@ class Messages:
                 self._screener.spawn(message.id, self._screen(message))
             elif name == MESSAGE_END_EVENT:
                 read = Headers(event)
-                body = {"status": read.text("Status"), "missed": ""}
-                self._screener.ledger.append(Row(read.token("Id"), "message-end", at, body))
+                body, name = {"status": read.text("Status"), "missed": ""}, read.token("Id")
+                if self._unfiled.pop(name, self) is self:
+                    self._screener.ledger.append(Row(name, "message-end", at, body))
         except ValueError as error:
             log.error("a message was not understood and is delivered", event_name=name, reason=str(error))
 
@@ -72,6 +77,16 @@ class Messages:
             self._screener.counters.failures["not judged"] += 1
             body, verdict = self._about(message, ()), Verdict(Action.ALLOW, 0.0)
         status = STATUS.get(verdict.action, "delivered")
+        sender, now_s = body["call"]["e164"] or message.number, message.at.timestamp()
+        if exceeded := self._bounds.exceeded(sender, now_s):
+            if self._bounds.is_news(exceeded, sender, now_s):
+                log.error(
+                    "too many messages in an hour: no more are filed; see `messages` in screener.yaml",
+                    bound=exceeded,
+                    sender=body["call"]["shown"],
+                )
+            await self._unrecorded(message, verdict, status, exceeded)
+            return
         row = Row(message.id, "message", message.at, body)
         self._screener.ledger.append(row)
         if status != "delivered" and not await self._on_disk(message):
@@ -88,6 +103,18 @@ class Messages:
             reasons=verdict.reasons,
             reached=reached,
         )
+
+    async def _unrecorded(self, message: Call, verdict: Verdict, status: str, exceeded: str) -> None:
+        """Answer about a message that is not filed: delivered, unless its sender has caused this himself.
+
+        That is, he is blocked or alone too many, and the policy would keep it back: then nobody ever has it.
+        """
+        dropped = status != "delivered" and (exceeded == "sender" or verdict.forced_by is not None)
+        self._screener.counters.unfiled["dropped" if dropped else "delivered"] += 1
+        self._unfiled[message.id] = None
+        if len(self._unfiled) > AWAITED:
+            del self._unfiled[next(iter(self._unfiled))]
+        await self._answer(message, "filed" if dropped else "delivered")
 
     async def _judged(self, message: Call) -> tuple[dict[str, Any], Verdict]:
         place, policy = self._screener.place, self._screener.policy

@@ -257,6 +257,25 @@ async def test_message__screener_was_never_there__delivered_at_once_and_filed_la
         assert again == ["away", "away"]
 
 
+async def test_messages__more_than_are_filed_in_an_hour__delivered_or_dropped_and_counted() -> None:
+    async with opened(messages={"per_sender_hour": 2, "per_hour": 4}) as house:
+        friend, presses = somebody(), somebody("+86177")
+        for n in range(3):
+            await house.caller.message("100", b"%d" % n, friend)
+            assert await read(house) == b"%d" % n
+        for _ in range(3):
+            await house.caller.message("100", DUNNING, presses)
+        # That all is full is not the fault of this one: he is heard.
+        await house.caller.message("100", DUNNING, somebody("+86178"))
+        assert await read(house) == DUNNING
+        await became(house, "delivered", "delivered", "held", "held")
+        status = json.loads(await screener(house, "status", "--json"))
+        assert status["unfiled_messages"] == {"delivered": 2, "dropped": 1}
+        assert "messages beyond their bound: 2 delivered, not filed" in await screener(house, "status")
+        told = [one["bound"] for one in house.service.lines if "too many messages" in str(one.get("event"))]
+        assert told == ["sender", "sender", "total"]
+
+
 @pytest.mark.parametrize("form", ["<sip:{}@127.0.0.1>", '"a:b<c" <sip:{};x=y@127.0.0.1;user=phone>'])
 async def test_message__of_a_blocked_number_while_the_screener_is_away__held(form: str) -> None:
     async with opened() as house:
