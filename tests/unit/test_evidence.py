@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import getpass
+import hashlib
 import io
 import json
 import os
@@ -24,14 +25,16 @@ from hypothesis import strategies as st
 
 from screener.cli import main
 from screener.errors import ScreenerError
-from screener.evidence import verify
+from screener.evidence import sealing, verify
 from screener.evidence.pages import safe_cell
-from screener.evidence.sealing import seal
+from screener.evidence.sealing import blocks, seal
 from screener.ledger import Row, append
 from screener.signing import Signer
 from tests import collector
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.commandline import Command
 
 HOSTILE = "=cmd|'/c calc'!A0<script>alert(1)</script>\"'>\x1b[31m\r\n\u202e"
@@ -354,6 +357,23 @@ def test_export__recording_changed_or_missing__says_so_and_goes_on(case: Command
     assert "missing" in ended.out
     assert "missing" in (tmp_path / "bundle" / "README.txt").read_text()
     assert verify(tmp_path / "bundle") == []
+
+
+def test_export__recording_changed_while_it_is_copied__says_what_is_in_the_bundle(
+    case: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed_once_read(content: bytes | Path) -> Iterator[bytes]:
+        yield from blocks(content)
+        if isinstance(content, Path) and content.suffix == ".wav":
+            content.write_bytes(b"forged")
+
+    monkeypatch.setattr(sealing, "blocks", changed_once_read)
+    folder = export(case, tmp_path / "bundle")
+    files = [one for entry in data_of(folder)["entries"] for one in entry["files"]]
+    assert len(files) == 9
+    for one in files:
+        copied = hashlib.sha256((folder / one["file"]).read_bytes()).hexdigest()
+        assert (one["as_filed"], copied) == (True, one["sha256"])
 
 
 def test_export__ledger_points_elsewhere__takes_no_such_file(case: Command, tmp_path: Path) -> None:
