@@ -58,11 +58,12 @@ async def daily(path: Path, settings: Settings, clock: Callable[[], datetime]) -
     """
     if not await asyncio.to_thread(ledger.ever_erased, path):
         first = await asyncio.to_thread(partial(expire, path, settings, clock, dry_run=True))
-        if first.calls or first.recordings:
+        if first.rows or first.recordings:
             log.warning(
                 "retention: in a day these are erased for ever, for the first time; "
                 "to keep them set `retention` in screener.yaml and restart",
                 calls=first.calls,
+                messages=first.messages,
                 recordings=first.recordings,
                 ledger_days=settings.retention.ledger_days,
                 recordings_days=settings.retention.recordings_days,
@@ -70,10 +71,11 @@ async def daily(path: Path, settings: Settings, clock: Callable[[], datetime]) -
             await asyncio.sleep(DAY_S)
     while True:
         done = await asyncio.to_thread(expire, path, settings, clock)
-        if done.calls or done.recordings:
+        if done.rows or done.recordings:
             log.info(
                 "retention: erased",
                 calls=done.calls,
+                messages=done.messages,
                 rows=done.rows,
                 recordings=done.recordings,
                 held=done.held,

@@ -20,17 +20,17 @@ Which = Annotated[int, typer.Argument(metavar="CASE", help="The case's number, a
 
 @cli.command()
 def suggest(
-    last: Annotated[str, typer.Option(help="Only calls of the last 90m, 12h or 30d.")] = "90d",
+    last: Annotated[str, typer.Option(help="Only calls and messages of the last 90m, 12h or 30d.")] = "90d",
     site: Site = None,
     as_json: AsJson = False,
 ) -> None:
-    """Suggest cases: calls with the same recording, company, call-back number or block of collectors."""
+    """Suggest cases: what has the same recording, company, call-back number or block of collectors."""
     found = Desk.of(site).suggestions(app.now() - span(last))
     if as_json:
         show_json([{name: getattr(one, name) for name in one.__slots__} for one in found])
         return
     show_table(
-        ("in common", "case", "calls", "numbers", "first", "last"),
+        ("in common", "case", "calls and messages", "numbers", "first", "last"),
         (
             (
                 "\n".join(one.keys),

@@ -14,6 +14,7 @@ from screener import app, ledger, number, retention
 from screener.cli.common import AsJson, Site, load, show, show_json, show_table
 from screener.cli.desk import Desk
 from screener.cli.erasing import forget_caller
+from screener.cli.outlook import told
 from screener.config import Settings
 from screener.errors import KeyUnusable
 from screener.ledger import Erased, Keeper
@@ -166,6 +167,7 @@ def _told(what: str, done: Erased) -> None:
     for failure in done.failed:
         sys.stderr.write(escaped(f"not erased: {failure}") + "\n")
     show(
-        f"{what}: {done.calls} calls ({done.rows} rows), {done.recordings} recordings ({done.bytes} bytes)"
+        f"{what}: {told(done.calls, done.messages)} ({done.rows} rows), "
+        f"{done.recordings} recordings ({done.bytes} bytes)"
         + (f"; {done.held} held and spared" if done.held else "")
     )

@@ -68,7 +68,8 @@ class Outlook:
         loose = told(self.loose_calls, self.loose_messages)
         days = [f"{at.astimezone(zone):%Y-%m-%d}" for at in (self.first, self.last) if at]
         if days:
-            yield f"not held: {loose}, erased from {days[0]} to {days[1]}"
+            when = f"on {days[0]}" if days[0] == days[1] else f"from {days[0]} to {days[1]}"
+            yield f"not held: {loose}, erased {when}"
         if self.sounds:
             yield f"not held: recordings of {loose}, deleted from {self.sounds.astimezone(zone):%Y-%m-%d} on"
         if days or self.sounds:

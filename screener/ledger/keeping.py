@@ -49,9 +49,10 @@ TAIL_DIGITS = 6
 
 @dataclass
 class Erased:
-    """What was erased, or would be; `held` calls were spared, `failed` says why others were."""
+    """What was erased, or would be; `held` calls and messages were spared, `failed` says why others were."""
 
     calls: int = 0
+    messages: int = 0
     rows: int = 0
     recordings: int = 0
     bytes: int = 0
@@ -220,10 +221,11 @@ class Keeper:
                 filed = (_Recording.of(seq, body) for seq, *_, kind, _, body in rows if kind == "recording")
                 files = list({one.path: one for one in filed}.values())  # one may be filed twice
                 if self._deleted(files, done):
-                    done.calls += 1
                     seqs += [row[0] for row in rows]
                     gone += files
                     erased.append(record_of([decode(*row[1:]) for row in rows]))
+            messages = sum(any(row.kind == "message" for row in one.rows) for one in erased)
+            done.calls, done.messages = done.calls + len(erased) - messages, done.messages + messages
             self._blank(db, seqs, gone, because, done)
             if not done.dry_run:
                 insert(db, [encode(row) for row in self.witness(erased)])

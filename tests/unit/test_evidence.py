@@ -625,10 +625,14 @@ def test_case__calls_that_nobody_holds__says_what_was_erased_and_what_goes_when(
     assert "to keep them: screener case hold 1" in told
     (listed,) = json.loads(case("case", "list", "--json").out)
     assert (listed["calls"], listed["messages"], listed["erased_calls"]) == (9, 1, 0)
-    assert case("ledger", "expire").code == 0
+    assert (
+        f"{tmp_path / 'b'}: case 1 with 9 calls and 1 message, signed"
+        in case("evidence", "export", 1, tmp_path / "b").out
+    )
+    assert "erased: 9 calls and 1 message (" in case("ledger", "expire").out
     told = case("case", "show", 1).out
     assert "erased, and not to be had again: 8 calls and 1 message" in told
-    assert f"not held: 1 call, erased from {soon + timedelta(days=30):%Y-%m-%d}" in told
+    assert f"not held: 1 call, erased on {soon + timedelta(days=30):%Y-%m-%d}" in told
     assert "8 calls and 1 message" in case("case", "list").out
     assert "1 call " in case("case", "hold", 1).out
     told = case("case", "show", 1).out
