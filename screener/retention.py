@@ -34,7 +34,7 @@ def keeper(path: Path, settings: Settings, clock: Callable[[], datetime]) -> Kee
 
     return Keeper(
         path,
-        delete=lambda paths: spool.delete(settings.recordings_dir, paths),
+        delete=lambda filed: spool.delete_filed(settings.recordings_dir, filed),
         key_of=lambda written: number.parse(written, settings.region).key,
         clock=clock,
         witness=told,

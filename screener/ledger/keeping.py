@@ -65,13 +65,13 @@ class Erased:
 class Keeper:
     """Erases and holds what stands in the ledger at `path`, also while the service writes; it blocks.
 
-    `delete` deletes recordings by their paths, `key_of` gives of a number as presented the one in E.164.
+    `delete` deletes recordings by path and SHA-256, `key_of` gives of a number as presented the one in E.164.
     `witness` is shown the calls that are being erased; the rows it returns are written with that, or not.
     What cannot be done raises LedgerError, or what `delete` raises.
     """
 
     path: Path
-    delete: Callable[[list[Path]], object]
+    delete: Callable[[dict[Path, str]], object]
     key_of: Callable[[str], str]
     clock: Callable[[], datetime]
     witness: Callable[[Sequence[CallRecord]], list[Row]] = lambda _: []
@@ -247,7 +247,7 @@ class Keeper:
     def _deleted(self, files: list[_Recording], done: Erased) -> bool:
         try:
             if not done.dry_run:
-                self.delete([Path(file.path) for file in files if file.path])
+                self.delete({Path(file.path): file.sha256 for file in files if file.path})
         except ScreenerError as error:
             done.failed.append(str(error))
             return False
