@@ -17,7 +17,7 @@ Then downwards, in the order in which a call meets them:
 9. `config/`      the layered YAML files as typed models; `dialplan.py` their other half
 10. `transcribing/` what callers said, in writing, if it is switched on; `wording.py` what is found in that
 11. `cases/`        what belongs together, `packs/` what it broke, `evidence/` the proof of it
-12. `app.py`      the parts put together and run; `cli/` the commands
+12. `app.py`      the parts put together and run; `doctor/` what can be wrong with them; `cli/` the commands
 
 Beside the way of a call: `messages/` is that of a SIP message,
 `mirror.py` copies the lists into Asterisk for the time that we are away,
@@ -38,6 +38,7 @@ takes their addresses apart, `dialplan.py` checks
 that the dialplan has every action.
 `steering.py` is what an administrator sees and does while calls are screened: `control.py` the socket,
 `reloading.py` a new policy in place of the old one, `counters.py` what was decided so far.
+`asterisk.py` finds the Asterisk of this machine and asks its console.
 `errors.py` says for each error who catches it and what the caller on the line
 notices. Imports run in one direction only; `pyproject.toml` holds the contracts.
 """

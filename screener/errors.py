@@ -69,6 +69,10 @@ class AmiLoginRefused(AmiError):
     """Asterisk refused the account: wrong name or secret, or an ACL. Calls ring unscreened."""
 
 
+class ConsoleSilent(AmiError):
+    """Asterisk's console did not answer a command: it is down, or this user may not speak to it."""
+
+
 class UnsafeValue(AmiError):
     """A value for an action holds a line break or another control character; nothing was sent."""
 
@@ -91,6 +95,10 @@ class BundleAltered(ScreenerError):
     exit_code = 8
 
 
+class NotChecked(ScreenerError):
+    """The doctor cannot look at something from here; the text says why. Callers notice nothing."""
+
+
 class NotRunning(ScreenerError):
     """No screener answers the command that was sent to it. Callers notice nothing."""
 
@@ -105,3 +113,9 @@ class SourceUnreadable(ScreenerError):
 
 class NoSuchCampaign(ScreenerError):
     """A command names a campaign that is not there, or has been forgotten. Callers notice nothing."""
+
+
+class AsteriskNotFound(ScreenerError):
+    """No Asterisk is on this machine, or more than one; names the option that tells which. Calls go on."""
+
+    exit_code = 2

@@ -24,7 +24,7 @@ from screener.errors import AmiError, AmiLoginRefused, UnsafeValue
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from panoramisk.actions import Action
     from panoramisk.message import Message
@@ -124,6 +124,20 @@ class Ami:
                 self._drop()
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads reconnects
             pause = min(2 * pause, PAUSE_S[1])
+
+    @contextlib.asynccontextmanager
+    async def visit(self) -> AsyncIterator[None]:
+        """Be logged in while the block runs, without a heartbeat: nobody is asked on this account by it.
+
+        Raises AmiLoginRefused, AmiError, OSError or TimeoutError when there is no such connection.
+        """
+        try:
+            await self._connect(lambda _: None)
+            yield
+            with contextlib.suppress(AmiError):  # a line that is only cut counts as a session for a while
+                await self.act("Logoff")
+        finally:
+            self._drop()
 
     async def decide(self, call: Call, verdict: Verdict) -> str:
         """Give the waiting dialplan its verdict: the caller stops waiting here.

@@ -1,11 +1,11 @@
 """The commands: each parses its arguments, calls one part of the program and prints.
 
-`service` runs, checks and speaks to the running service, `looking` shows what is configured, decided
-and recorded, `lists` keeps the allow and block entries, `feeds` those of others, `trust` what calls
-taught, `recordings` what was recorded, `campaigns` what is the same in it, `packs` what laws say; `ledger`
-proves the record of calls and erases from it, `cases` shows what belongs together, `casework` gathers it,
-`erasing` erases it, `evidence` takes it to an authority; `messages` are SIP messages; `replay` judges past
-calls, `simulate` writes calls to try rules on; `common` is what they share.
+`service` runs, checks and speaks to the running service, `doctor` looks for what is wrong with it, `looking`
+shows what is configured, decided and recorded, `lists` keeps the allow and block entries, `feeds` those of
+others, `trust` what calls taught, `recordings` what was recorded, `campaigns` what is the same in it, `packs`
+what laws say; `ledger` proves the record of calls and erases from it, `cases` shows what belongs together,
+`casework` gathers it, `erasing` erases it, `evidence` takes it to an authority; `messages` are SIP messages;
+`replay` judges past calls, `simulate` writes calls to try rules on; `common` is what they share.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import typer
 from screener.cli import (
     campaigns,
     casework,
+    doctor,
     evidence,
     feeds,
     ledger,
@@ -62,6 +63,7 @@ def _screener(
 cli.command()(service.version)
 cli.command()(service.run)
 cli.command()(service.check)
+cli.command()(doctor.doctor)
 cli.command()(service.status)
 cli.command()(service.reload)
 cli.command()(looking.explain)
