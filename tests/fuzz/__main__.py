@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, required=True, help="folder of what reaches new code")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL + 1))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     with atheris.instrument_imports(include=["screener", "panoramisk"]):
         module = import_module(f"tests.fuzz.{options.target}")
     options.corpus.mkdir(parents=True, exist_ok=True)
