@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 STORE = {"store killed", "store hangs", "store slow", "ledger's disk full", "clock skewed"}
 """Calls are judged without what the store knew: a blocked one may ring, a withheld one may not be asked."""
 LAST_MOMENT_S = 0.3
-"""A killed screener takes the rows of its last 50 ms along (docs/faults.md), and what it had in hand."""
+"""A killed screener takes the rows of its last 50 ms along (docs/faults.md), and what it had in hand; a line
+that is cut, what was on it.
+"""
 WITHHELD = {"robot", "person"}
 
 
@@ -37,6 +39,8 @@ class Account:
     placed: Counter[str] = field(default_factory=Counter)
     unfiled: int = 0
     """How many of the lost are rows and recordings, which may still come."""
+    died: Counter[str] = field(default_factory=Counter)
+    misplaced: Counter[str] = field(default_factory=Counter)
     apart: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
     rows: Counter[str] = field(default_factory=Counter)
@@ -57,9 +61,10 @@ def of(placed: Iterable[Placed], windows: list[Window], ledger_path: Path, spool
         during = [window for window in windows if window.touches(one.at, over)]
         account.placed[one.kind] += 1
         if died(one, windows):
-            account.apart["in progress when Asterisk died"] += 1
+            account.died[one.kind] += 1
             continue
         if problem := misplaced(one, during, by_cdr):
+            account.misplaced[one.kind] += 1
             account.lost.append(told(one, problem, during))
         else:
             account.reached[one.kind] += 1
@@ -161,7 +166,7 @@ def _filed(
             account.lost.append(told(one, f"{kinds['setup']} rows of its verdict", during))
     if one.end and kinds["end"] == 1:
         account.rows["ends filed"] += 1
-    elif one.end and any(window.touches(one.over, one.over) for window in windows) and not kinds["end"]:
+    elif one.end and not kinds["end"] and any(w.touches(one.over, one.over + LAST_MOMENT_S) for w in windows):
         account.rows["ends while nobody listened, not filed"] += 1
     elif one.end:
         account.unfiled += 1

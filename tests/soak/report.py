@@ -55,11 +55,13 @@ class Report:
         account = self.account
         return {
             "minutes": self.minutes, "rate": self.rate, "seed": self.seed, "machine": self.machine,
-            "placed": dict(account.placed), "reached": dict(account.reached), "apart": dict(account.apart),
+            "placed": dict(account.placed), "reached": dict(account.reached), "died": dict(account.died),
+            "misplaced": dict(account.misplaced), "apart": dict(account.apart),
             "rows": dict(account.rows), "recordings": dict(account.recordings),
             "delays_ms": {what: {"calls": len(all_), "p50": rank(all_, 0.5), "p99": rank(all_, 0.99),
                                  "worst": max(all_)} for what, all_ in sorted(account.delays.items())},
-            "faults": [{"kind": one.kind, "what": one.what, "lasted_s": one.mended - one.began,
+            "faults": [{"kind": one.kind, "began": one.began, "what": one.what,
+                        "lasted_s": one.mended - one.began,
                         "again_s": one.screened - one.mended if one.screened else None}
                        for one in self.windows],
             "growth": self.slopes, "late_s": self.late_s, "ledger": self.ledger,
@@ -79,13 +81,13 @@ class Report:
         yield f"({self.late_s * 1000:.0f} ms was the most by which a call was placed late):"
         yield from (
             "",
-            "| placed | calls | died with Asterisk | reached their place | lost |",
+            "| caller | placed | died with Asterisk | reached his place | did not |",
             "| --- " * 5 + "|",
         )
-        for kind, count in [*account.placed.items(), ("all", sum(account.placed.values()))]:
-            reached = sum(account.reached.values()) if kind == "all" else account.reached[kind]
-            lost = sum(f" {kind} " in one or (kind == "all") for one in account.lost)
-            yield f"| {kind} | {count} | {count - reached - lost} | {reached} | {lost} |"
+        columns = (account.placed, account.died, account.reached, account.misplaced)
+        for kind in sorted(account.placed):
+            yield f"| {kind} | {' | '.join(str(column[kind]) for column in columns)} |"
+        yield f"| all | {' | '.join(str(column.total()) for column in columns)} |"
         yield from ("", "| waited | calls | p50 ms | p99 ms | worst ms |", "| --- " * 5 + "|")
         for what, all_ in sorted(account.delays.items()):
             figures = " | ".join(f"{one:.1f}" for one in (rank(all_, 0.5), rank(all_, 0.99), max(all_)))
