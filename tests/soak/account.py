@@ -93,7 +93,7 @@ def misplaced(one: Placed, during: list[Window], by_cdr: dict[str, bool]) -> str
 
 def _checks(one: Placed, during: list[Window], by_cdr: dict[str, bool]) -> Iterator[tuple[object, str]]:
     if one.kind == "message":
-        yield not one.sent_ok or one.delivered != 1, f"delivered {one.delivered} times"
+        yield one.delivered != (one.status != 0), f"answered {one.status}, delivered {one.delivered} times"
         return
     yield not one.end, "the dialplan never said that it ended" if one.answered else "never answered"
     yield one.uniqueid not in by_cdr, "Asterisk has no record of it"
@@ -138,6 +138,8 @@ def answered_by_cdr(path: Path) -> dict[str, bool]:
 
 def _waited(account: Account, one: Placed, during: list[Window]) -> None:
     where = "in a fault" if during else "outside"
+    if one.kind == "message" and not one.status:
+        account.apart[f"messages that Asterisk never answered, {where}"] += 1
     if one.end.get("Delay"):
         account.delays[f"asked, {where}"].append(float(one.end["Delay"]))
     if one.rang:

@@ -54,7 +54,8 @@ class Placed:
     kind: str
     key: str
     at: float
-    sent_ok: bool = False
+    status: int = 0
+    """What Asterisk answered to a message; it is sent once, so 0 means that it never came."""
     answered: float = 0.0
     rang: float = 0.0
     uniqueid: str = ""
@@ -228,8 +229,7 @@ class Traffic:
             call.hangup()
 
     async def _message(self, one: Placed) -> None:
-        status = await self.quiet.message("100", one.key.encode(), one.key)
-        one.sent_ok = status in (200, 202)
+        one.status = await self.quiet.message("100", one.key.encode(), one.key)
 
     async def _rings(self) -> None:
         while True:
@@ -274,16 +274,16 @@ async def hear(pbx: Asterisk, take: Callable[[dict[str, str]], None]) -> None:
     while True:
         with contextlib.suppress(OSError):
             reader, writer = await asyncio.open_connection("127.0.0.1", pbx.ami)
-            writer.write(b"Action: Login\r\nUsername: test\r\nSecret: test\r\nEvents: user\r\n\r\n")
-            event: dict[str, str] = {}
-            async for line in reader:
-                key, _, value = line.decode(errors="replace").strip().partition(":")
-                if key:
-                    event[key] = value.strip()
-                    continue
-                take(event)
-                event = {}
-            writer.close()
+            with contextlib.closing(writer):
+                writer.write(b"Action: Login\r\nUsername: test\r\nSecret: test\r\nEvents: user\r\n\r\n")
+                event: dict[str, str] = {}
+                async for line in reader:
+                    key, _, value = line.decode(errors="replace").strip().partition(":")
+                    if key:
+                        event[key] = value.strip()
+                        continue
+                    take(event)
+                    event = {}
         await asyncio.sleep(0.02)
 
 
