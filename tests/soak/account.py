@@ -60,10 +60,11 @@ def of(placed: Iterable[Placed], windows: list[Window], ledger_path: Path, spool
         over = one.over or one.at + 2
         during = [window for window in windows if window.touches(one.at, over)]
         account.placed[one.kind] += 1
-        if died(one, windows):
+        problem = misplaced(one, during, by_cdr)
+        if problem and died(one, windows):
             account.died[one.kind] += 1
             continue
-        if problem := misplaced(one, during, by_cdr):
+        if problem:
             account.misplaced[one.kind] += 1
             account.lost.append(told(one, problem, during))
         else:
