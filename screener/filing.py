@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,8 @@ SETTLE_S = 10.0
 ADOPT_S = 1.0
 STILL_WRITTEN_S = 60.0
 """An open recording that nobody has written to for so long will not be closed any more."""
+REMEMBERED = 10_000
+"""Calls with a recording whose end was heard: looking for what nobody filed takes some minutes at most."""
 
 
 class Filing:
@@ -53,6 +56,8 @@ class Filing:
         self.spool, self.listener = spool, listener
         self._ledger, self._place, self._clock = written, place, clock
         self._transcriber, self._deliverer = transcriber, deliverer
+        self._concluded: OrderedDict[str, None] = OrderedDict()
+        """Calls whose end was heard and whose recordings are filed by it, or about to be."""
 
     async def conclude(self, ending: Ending) -> None:
         """File what was recorded of a call that is over, once Asterisk has closed it."""
@@ -62,7 +67,12 @@ class Filing:
             if self.listener:
                 self.listener.leave(ending.id)
             return
+        self._concluded[ending.id] = None
+        if len(self._concluded) > REMEMBERED:
+            self._concluded.popitem(last=False)
         found = await self._settled(Path(ending.recording), SETTLE_S)
+        if sum(one.complete for one in found) < len(recordings.LEGS):  # what is missing may still come
+            self._concluded.pop(ending.id, None)
         said = self._file(ending.id, found, ending.notice_at)
         if self.listener and any(one.leg == "caller" for one in found):
             region = self._place.region_of(endpoint(ending.channel))
@@ -88,6 +98,8 @@ class Filing:
         found = await self._settled(stem, ADOPT_S)
         since = self._clock() - timedelta(seconds=STILL_WRITTEN_S)
         if not found or any(not one.complete and one.closed_at > since for one in found):
+            return
+        if stem.name in self._concluded:  # its end has come meanwhile
             return
         log.info("a recording made while the screener was away", stem=str(stem))
         ended = max(one.closed_at for one in found)

@@ -216,7 +216,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         raise LedgerError(
             f"{path}: no ledger here; the service makes it at its first start, or name the right file"
         ) from error
-    except (OSError, sqlite3.Error, json.JSONDecodeError) as error:
+    except (OSError, sqlite3.Error, ValueError) as error:
         raise LedgerError(
             f"{path}: the ledger cannot be read: {error}; is it a ledger, and may this user read it?"
         ) from error
@@ -247,11 +247,11 @@ def _fold(rows: list[Row]) -> CallRecord:
         pbx=rows[0].pbx,
         call_id=rows[0].call_id,
         at=rows[0].at,
-        call=first.get("call", {}),
-        facts=last.get("facts", {}),
-        setup=first.get("verdict", {}),
-        verdict=last.get("verdict", {}),
-        timings=first.get("timings", {}),
+        call=_section(first, "call"),
+        facts=_section(last, "facts"),
+        setup=_section(first, "verdict"),
+        verdict=_section(last, "verdict"),
+        timings=_section(first, "timings"),
         missing=last.get("missing", []),
         # The end may be told twice, by the dialplan and by a recording that was found after a restart.
         end={key: value for kind, body in bodies if kind == "end" for key, value in body.items()},
@@ -260,6 +260,12 @@ def _fold(rows: list[Row]) -> CallRecord:
         transcript=next((body for kind, body in bodies if kind == "transcript"), {}),
         rows=tuple(rows),
     )
+
+
+def _section(body: dict[str, Any], name: str) -> dict[str, Any]:
+    """A part of a body; empty where it is none, as in a row that no screener wrote."""
+    found = body.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _shown(value: Any) -> Any:  # noqa: ANN401 - any JSON value

@@ -101,7 +101,13 @@ def encode(row: Row) -> Stored:
 
 def decode(pbx: str, call_id: str, kind: str, at_us: int, body: str) -> Row:
     """Give the row as it was appended; ValueError when the body was damaged."""
-    return Row(call_id, kind, EPOCH + timedelta(microseconds=at_us), json.loads(body), pbx)
+    try:
+        parsed = json.loads(body)
+    except RecursionError:
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise ValueError(f"the {kind} row of {call_id!r} was not written by a screener")  # noqa: TRY004 - damage
+    return Row(call_id, kind, EPOCH + timedelta(microseconds=at_us), parsed, pbx)
 
 
 def micros(at: datetime | None) -> int:

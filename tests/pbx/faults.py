@@ -181,7 +181,7 @@ class Ear:
 class Line:
     """The line between the screener and Asterisk's manager, which can be held, cut, reset and repeat itself.
 
-    `sent` is every byte that the screener gave it, over all its connections.
+    `sent` is every byte that the screener gave it, over all its connections. Each way takes `delay_s`.
     """
 
     def __init__(self, pbx: Asterisk) -> None:
@@ -194,6 +194,8 @@ class Line:
         self.port = 0
         self.sent = b""
         self.connections = 0
+        self.delay_s = 0.0
+        self._due: dict[asyncio.StreamWriter, float] = {}
         self.repeats = b""
         """Messages from Asterisk that contain this arrive twice; nothing when empty."""
 
@@ -234,8 +236,22 @@ class Line:
                 if self._holds:
                     self._held.append((writer, block))
                 else:
-                    writer.write(block)
+                    self._carry(writer, block)
         self._close(writer)
+
+    def _carry(self, writer: asyncio.StreamWriter, block: bytes) -> None:
+        """Write it after the delay, and never before what came earlier."""
+        if not self.delay_s and writer not in self._due:
+            writer.write(block)
+            return
+        loop = asyncio.get_running_loop()
+        self._due[writer] = due = max(loop.time() + self.delay_s, self._due.get(writer, 0.0) + 1e-6)
+        loop.call_at(due, self._arrive, writer, block, due)
+
+    def _arrive(self, writer: asyncio.StreamWriter, block: bytes, due: float) -> None:
+        writer.write(block)
+        if self._due.get(writer) == due:
+            del self._due[writer]
 
     async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
@@ -243,11 +259,12 @@ class Line:
             while True:
                 message = await reader.readuntil(b"\r\n\r\n")
                 twice = bool(self.repeats) and self.repeats in message
-                writer.write(message * (2 if twice else 1))
+                self._carry(writer, message * (2 if twice else 1))
         self._close(writer)
 
     def _close(self, writer: asyncio.StreamWriter) -> None:
         self._writers.discard(writer)
+        self._due.pop(writer, None)
         writer.close()
 
     async def carries(self, text: bytes, within: float = 5) -> None:

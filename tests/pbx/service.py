@@ -38,6 +38,8 @@ class Service:
             "log": {"format": "json"},
         } | settings
         self.files = site or {}
+        self.env: dict[str, str] = {}
+        """What its process has in its environment besides ours."""
         self.process: asyncio.subprocess.Process | None = None
         self.lines: list[dict[str, Any]] = []
         self._news = asyncio.Condition()
@@ -57,7 +59,7 @@ class Service:
             sys.executable, "-m", "screener", "run", "--config", str(self.site),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            limit=1 << 22, start_new_session=True,
+            limit=1 << 22, start_new_session=True, env=os.environ | self.env,
         )  # fmt: skip
         self.lines = []
         self._reader = asyncio.create_task(self._read(self.process))

@@ -1,0 +1,70 @@
+"""A recording is filed once, whoever comes upon it: the end of its call, or the look after a gap."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from screener import config, ledger
+from screener.ami import Account, Ami
+from screener.call import Ending
+from screener.delivering import Deliverer
+from screener.filing import Filing
+from screener.spool import Spool
+from tests.unit.test_recordings import hush, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
+CALL = "1772625600.7"
+
+
+def filing(tmp_path: Path, written: ledger.Ledger) -> Filing:
+    settings = config.load(None, environ={}).settings
+    deliverer = Deliverer(
+        settings.voicemail.deliver_to,
+        Ami(Account("127.0.0.1", 1, "a", "b")),
+        written,
+        None,
+        clock=lambda: NOW,
+    )
+    spool = Spool(tmp_path / "spool")
+    return Filing(
+        spool, written, settings.place, lambda: NOW, listener=None, transcriber=None, deliverer=deliverer
+    )
+
+
+def ending(stem: Path) -> Ending:
+    fields = {"Version": "1", "Uniqueid": CALL, "Action": "voicemail", "Recording": str(stem)}
+    return Ending.from_event(fields, NOW)
+
+
+async def test_recording__of_a_call_that_ends_while_unfiled_ones_are_looked_for__is_filed_once(
+    tmp_path: Path,
+) -> None:
+    stem = tmp_path / "spool/2026-03-04" / CALL
+    legs = [stem.with_name(f"{CALL}-{leg}.wav") for leg in ("caller", "mix")]
+    for leg in legs:
+        write(leg, hush(1))
+    with ledger.Ledger.open(tmp_path / "ledger.db") as written:
+        at_work = filing(tmp_path, written)
+        await asyncio.gather(at_work.adopt(), at_work.conclude(ending(stem)))
+        await written.flush()
+        rows = [row for one in ledger.oldest_first(written.path) for row in one]
+    assert Counter(row.kind for row in rows) == {"recording": 2}
+
+
+async def test_recording__of_a_call_that_nobody_heard_end__is_filed_by_the_look_after_the_gap(
+    tmp_path: Path,
+) -> None:
+    stem = tmp_path / "spool/2026-03-04" / CALL
+    for leg in ("caller", "mix"):
+        write(stem.with_name(f"{CALL}-{leg}.wav"), hush(1))
+    with ledger.Ledger.open(tmp_path / "ledger.db") as written:
+        await filing(tmp_path, written).adopt()
+        await written.flush()
+        rows = [row for one in ledger.oldest_first(written.path) for row in one]
+    assert Counter(row.kind for row in rows) == {"recording": 2, "end": 1}
