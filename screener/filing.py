@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from screener import ledger, number, recordings
+from screener import ledger, number, recordings, telemetry
 from screener.call import endpoint
 from screener.errors import ScreenerError
 from screener.ledger import Row
@@ -77,7 +77,8 @@ class Filing:
         try:
             known = await asyncio.to_thread(ledger.filed, self._ledger.path)
             for stem in await asyncio.to_thread(recordings.adopt, self.spool.root, known):
-                await self._adopt(stem)
+                with telemetry.about_call(stem.name):
+                    await self._adopt(stem)
         except ScreenerError as error:
             log.error("recordings could not be looked through", reason=str(error))
         except Exception:

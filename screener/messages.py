@@ -70,7 +70,9 @@ class Messages:
                 body = {"status": read.text("Status"), "missed": ""}
                 self._screener.ledger.append(Row(read.token("Id"), "message-end", at, body))
         except ValueError as error:
-            log.error("a message was not understood and is delivered", event_name=name, reason=str(error))
+            log.error(
+                "a message was not understood and is delivered", call=event.get("Id"), reason=str(error)
+            )
 
     async def _screen(self, message: Call) -> None:
         """Answer one question. Whatever fails, the message is delivered."""
@@ -145,7 +147,7 @@ class Messages:
             value = f"{message.id}:{status}"
             done = await self._screener.ami.act("Setvar", Variable=f"GLOBAL({MESSAGE_VARIABLE})", Value=value)
         except AmiError as error:
-            log.warning("the answer did not reach Asterisk", message_id=message.id, reason=str(error))
+            log.warning("the answer did not reach Asterisk", reason=str(error))
             return "gone"
         return "sent" if done.success else "gone"
 

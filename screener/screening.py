@@ -87,11 +87,12 @@ class Screener:
                 if self._is_new(dialled.id, DIALLED_EVENT):
                     self.spawn(dialled.id, self.note_dialled(dialled))
         except WrongContract as error:
-            log.error("calls ring unscreened", reason=str(error))
+            log.error("calls ring unscreened", call=event.get("Uniqueid"), reason=str(error))
             self.spawn("", self.ami.say_goodbye())
         except ValueError as error:
             log.error(
                 "an event of the dialplan was not understood; its call rings",
+                call=event.get("Uniqueid"),
                 event_name=name,
                 reason=str(error),
             )
@@ -220,7 +221,7 @@ class Screener:
         """Whether this was not heard before: Asterisk may say a thing twice, it is answered once."""
         key = (call_id, stage)
         if key in self._asked:
-            log.warning("a question came twice", call_id=call_id, stage=stage)
+            log.warning("a question came twice", call=call_id, stage=stage)
             return False
         self._asked[key] = None
         if len(self._asked) > REMEMBERED:

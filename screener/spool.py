@@ -72,7 +72,7 @@ class Spool:
         self.filed += 1
         self._note("filing", "")
         self._note("too_many", "")
-        log.info("recording filed", of=call_id, leg=found.leg, seconds=found.seconds)
+        log.info("recording filed", call=call_id, leg=found.leg, seconds=found.seconds)
 
     def lost_one(self, event: str, **fields: object) -> None:
         """Note that a call has no recording, or none that can be filed; the log says it for each."""

@@ -149,7 +149,7 @@ class Ami:
                 action("PlayDTMF", Channel=channel, Digit=WAKE_DIGIT, Duration="1", Receive="true"),
             )
         except AmiError as error:
-            log.warning("the answer did not reach Asterisk", call_id=question.id, reason=str(error))
+            log.warning("the answer did not reach Asterisk", call=question.id, reason=str(error))
             return "gone"
         return "sent" if answers[0].success else "gone"
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+import structlog
 import typer
 
 from screener import __version__, app, control, dialplan, listening, notifying, telemetry, transcribing
 from screener.cli.common import AsJson, Site, chosen, load, show, show_json, show_table
 from screener.config import failing, failing_packs, state_dir
-from screener.errors import ConfigError, ScreenerError
+from screener.errors import ConfigError, KeyUnusable, ScreenerError
+from screener.pseudonyms import Pseudonyms
+from screener.signing import Signer
 
 Dialplan = Annotated[
     Path | None,
@@ -29,9 +33,22 @@ def run(site: Site = None) -> None:
     """Screen calls until stopped (SIGTERM, Ctrl-C). Refuses to start on a bad configuration."""
     loaded = load(site)
     secret = loaded.ami_secret().get_secret_value()
-    log = loaded.settings.log
-    with telemetry.configure(level=log.level, as_json=log.format == "json", secrets=[secret]):
+    log, pbx = loaded.settings.log, f"{loaded.settings.ami.host}:{loaded.settings.ami.port}"
+    hide, problem = _pseudonyms(loaded.settings.state_dir) if log.personal == "hashed" else (None, "")
+    with telemetry.configure(
+        level=log.level, as_json=log.format == "json", secrets=[secret], pbx=pbx, hide=hide
+    ):
+        if problem:
+            structlog.get_logger().warning("hashes in the log are of this run alone", reason=problem)
         asyncio.run(app.serve(loaded))
+
+
+def _pseudonyms(state: Path) -> tuple[Pseudonyms, str]:
+    """What hides people in the log, by the installation's key; why by another one, empty if it is not."""
+    try:
+        return Pseudonyms(Signer.of(state).sign(b"pseudonyms in the log")), ""
+    except KeyUnusable as error:
+        return Pseudonyms(secrets.token_bytes(64)), str(error)
 
 
 def check(site: Site = None, plan: Dialplan = None) -> None:

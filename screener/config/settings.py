@@ -176,10 +176,11 @@ class Retention(Written):
 
 
 class Log(Written):
-    """How much is logged, and in which form."""
+    """How much is logged, in which form, and whether it names people."""
 
     level: Literal["debug", "info", "warning", "error"]
     format: Literal["console", "json"]
+    personal: Literal["plain", "hashed"]
 
 
 class Settings(Written):
