@@ -102,6 +102,11 @@ class Deliverer:
         self._queue: asyncio.Queue[tuple[Ending, asyncio.Future[None] | None]] = asyncio.Queue(REMEMBERED)
         self._asked: OrderedDict[str, asyncio.Future[Question]] = OrderedDict()
 
+    @property
+    def waiting(self) -> int:
+        """How many recordings wait for their turn."""
+        return self._queue.qsize()
+
     async def announce(self) -> None:
         """Tell a dialplan that has just been connected whether to ask us; raises AmiError."""
         value = "yes" if self._deliver_to else ""

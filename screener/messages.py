@@ -90,6 +90,7 @@ class Messages:
             status = "delivered"
         reached = await self._answer(message, status)
         self._screener.counters.count(message.stage, verdict, self._screener.policy, reached)
+        self._screener.counters.messages[status] += 1
         log.info(
             "verdict on a message",
             sender=body["call"]["shown"],
@@ -165,6 +166,7 @@ class Messages:
             return {"error": str(error)}
         now = self._screener.clock()
         self._screener.ledger.append(Row(message_id, "message-release", now, {"to": call["to"]}))
+        self._screener.counters.messages["released"] += 1
         return {"to": call["to"]}
 
     async def _send(self, call: Mapping[str, str]) -> None:

@@ -129,6 +129,7 @@ class Screener:
         reached = await self.ami.decide(call, verdict)
         clock.lap("send_ms")
         self.counters.count(call.stage, verdict, policy, reached)
+        self.counters.took(clock.phases)
         if self.filing.listener and verdict.action is Action.VOICEMAIL:
             self.filing.listener.follow(call.id, caller)
         self._file(
@@ -148,6 +149,7 @@ class Screener:
 
     async def conclude(self, ending: Ending) -> None:
         """File how a call ended, and its recordings once Asterisk has closed them."""
+        self.counters.over(ending)
         self.ledger.append(Row(ending.id, "end", ending.at, _plain(ending)))
         if talk := self.talks.over(ending.id, ending.at.timestamp()):
             self.ledger.append(Row(ending.id, "talk", ending.at, talk))
@@ -198,6 +200,11 @@ class Screener:
             answered=dialled.answered, talk_s=dialled.talk_s, long_call_s=self.long_call_s
         )
         await self.learning.learn(called.key, f"dialled-{dialled.id}", lesson)
+
+    @property
+    def at_hand(self) -> int:
+        """Questions and ends of calls that are being worked on."""
+        return len(self._tasks)
 
     async def drain(self, within_s: float) -> None:
         """Let the questions and recordings at hand be finished, for so long at most."""

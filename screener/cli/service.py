@@ -37,10 +37,10 @@ def run(site: Site = None) -> None:
     hide, problem = _pseudonyms(loaded.settings.state_dir) if log.personal == "hashed" else (None, "")
     with telemetry.configure(
         level=log.level, as_json=log.format == "json", secrets=[secret], pbx=pbx, hide=hide
-    ):
+    ) as outlet:
         if problem:
             structlog.get_logger().warning("hashes in the log are of this run alone", reason=problem)
-        asyncio.run(app.serve(loaded))
+        asyncio.run(app.serve(loaded, log_lost=lambda: outlet.dropped))
 
 
 def _pseudonyms(state: Path) -> tuple[Pseudonyms, str]:
@@ -121,6 +121,8 @@ def _parts(answer: dict[str, Any]) -> list[str]:
         for stage, actions in answer["verdicts"].items()
     ]
     failures = [f"{times} {name}" for name, times in answer["failures"].items()]
+    ended = [f"{times} {name}" for name, times in answer["dispositions"].items()]
+    missed = [f"{times} {name}" for name, times in answer["missed"].items()]
     profiles = [f"{name} {times}" for name, times in answer["profiles"].items()]
     return [
         f"Asterisk at {ami['address']}: {since}, {ami['reconnects']} reconnects",
@@ -132,6 +134,8 @@ def _parts(answer: dict[str, Any]) -> list[str]:
         *(f"recordings NOT in order: {alarm}" for alarm in kept["alarms"]),
         f"verdicts: {'; '.join(verdicts) or 'none yet'}",
         *([f"without a verdict: {', '.join(failures)}"] if failures else []),
+        *([f"calls that are over: {', '.join(ended)}"] if ended else []),
+        *([f"of these unscreened: {', '.join(missed)}"] if missed else []),
         *([f"by profile: {', '.join(profiles)}"] if profiles else []),
     ]
 

@@ -77,6 +77,15 @@ _number = such(
     re.compile(r"\+?[0-9]{2,15}", re.ASCII).fullmatch, "expected 2 to 15 digits, with or without a leading +"
 )
 
+_listen = such(
+    re.compile(
+        r"$|([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):"
+        r"(\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])",
+        re.ASCII,
+    ).fullmatch,
+    "expected ADDRESS:PORT, such as 127.0.0.1:9465 or [::1]:9465, or nothing",
+)
+
 OptionalLine = Annotated[str, StringConstraints(max_length=255), _one_line]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=255), _one_line]
 DialledPattern = Annotated[str, StringConstraints(pattern=r"^(\*|\+?[A-Za-z0-9_.#-]{1,63}\*?)$")]
@@ -175,6 +184,12 @@ class Retention(Written):
     recordings_days: Annotated[int, _days]
 
 
+class Metrics(Written):
+    """Where metrics and probes are served; nowhere if `listen` is empty."""
+
+    listen: Annotated[OptionalLine, _listen]
+
+
 class Log(Written):
     """How much is logged, in which form, and whether it names people."""
 
@@ -203,6 +218,7 @@ class Settings(Written):
     retention: Retention
     voicemail: Voicemail
     notify: Notify
+    metrics: Metrics
     log: Log
 
     @cached_property
