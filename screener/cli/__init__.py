@@ -1,11 +1,11 @@
 """The commands: each parses its arguments, calls one part of the program and prints.
 
-`service` runs, checks and speaks to the running service, `looking` shows what is configured, decided
-and recorded, `lists` keeps the allow and block entries, `feeds` those of others, `trust` what calls
-taught, `recordings` what was recorded, `campaigns` what is the same in it, `packs` what laws say; `ledger`
-proves the record of calls and erases from it, `cases` gather what belongs together, `evidence` takes it to
-an authority; `messages` are SIP messages; `replay` judges past calls, `simulate` writes calls to try rules
-on; `common` is what they share.
+`service` runs, checks and speaks to the running service, `top` watches it, `looking` shows what is
+configured, decided and recorded, `lists` keeps the allow and block entries, `feeds` those of others,
+`trust` what calls taught, `recordings` what was recorded, `campaigns` what is the same in it, `packs` what
+laws say; `ledger` proves the record of calls and erases from it, `cases` gather what belongs together,
+`evidence` takes it to an authority; `messages` are SIP messages; `replay` judges past calls, `simulate`
+writes calls to try rules on; `common` is what they share.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from screener.cli import (
     replay,
     service,
     simulate,
+    top,
     trust,
 )
 from screener.errors import ScreenerError
@@ -64,6 +65,7 @@ cli.command()(service.run)
 cli.command()(service.check)
 cli.command()(service.status)
 cli.command()(service.reload)
+cli.command()(top.top)
 cli.command()(looking.explain)
 cli.command()(looking.calls)
 cli.command()(looking.facts)
