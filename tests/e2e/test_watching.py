@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sqlite3
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from tests.pbx import sound
 from tests.pbx.faults import AGAIN_S, LOADED_S, Ear, Line, brief, reaches_us, somebody, stopped, store_pid
 from tests.pbx.house import House
-from tests.scrape import ON, Samples, address, page, scraped
+from tests.scrape import ON, PACKAGING, Samples, address, page, queries, scraped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -61,30 +63,37 @@ async def watched(site: dict[str, str] | None = None, **how: Any) -> AsyncIterat
         yield house, await address(house.service)
 
 
-async def test_metrics__a_story_of_calls__are_what_was_placed() -> None:
+async def a_story(house: House) -> None:
+    """Three calls that ring, a person who presses the keys, a robot that is recorded, a message."""
+    for name in ("", HOSTILE.replace("\n", " ").replace('"', r"\"")):
+        call = await house.call(somebody(), name=name)
+        await house.answered()
+        call.hangup()
+    call = await house.withheld("102")  # under its profile that is not enough for a challenge
+    await house.answered()
+    call.hangup()
+    call = await house.withheld("101")
+    await house.obeys(call)
+    phone = await house.answered()
+    await phone.say(sound.tone(0.5))  # a hangup at once would come before the two are put together
+    call.hangup()
+    call = await house.call(ROBOT, "101")
+    await house.hears(call, "greeting")
+    await call.say(sound.speech("Press one now to hear more.", "en-gb"))
+    call.hangup()
+    assert await house.caller.message("100", b"hello", somebody()) == 202
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+async def test_metrics__a_story_of_calls__are_what_was_placed_and_every_query_finds_its_metrics() -> None:
     notify: dict[str, Any] = {"urls": ["json://127.0.0.1:9/"], "events": ["recorded"]}
     async with watched(SITE, notify=notify) as (house, where):
         brief(house.pbx, "notice", "greeting")
         for command in (("list", "add", "block", ROBOT), ("feed", "refresh", "fr-telemarketing")):
             code, output = await house.service.command(*command)
             assert code == 0, output
-        for name in ("", HOSTILE.replace("\n", " ").replace('"', r"\"")):
-            call = await house.call(somebody(), name=name)
-            await house.answered()
-            call.hangup()
-        call = await house.withheld("102")  # under its profile that is not enough for a challenge
-        await house.answered()
-        call.hangup()
-        call = await house.withheld("101")
-        await house.obeys(call)
-        phone = await house.answered()
-        await phone.say(sound.tone(0.5))  # a hangup at once would come before the two are put together
-        call.hangup()
-        call = await house.call(ROBOT, "101")
-        await house.hears(call, "greeting")
-        await call.say(sound.speech("Press one now to hear more.", "en-gb"))
-        call.hangup()
-        assert await house.caller.message("100", b"hello", somebody()) == 202
+        await a_story(house)
         seen = await until(
             where,
             lambda now: (
@@ -115,6 +124,11 @@ async def test_metrics__a_story_of_calls__are_what_was_placed() -> None:
         assert seen.of("screener_feed_entries", feed="fr-telemarketing")
         said = " ".join(str(one) for one in seen.every)
         assert not [one for one in ("evil", ROBOT[1:], "137000", "+86") if one in said]
+
+        asked = queries(json.loads((PACKAGING / "grafana/screener.json").read_text()))
+        asked += queries(yaml.safe_load((PACKAGING / "prometheus/alerts.yaml").read_text()))
+        assert len(asked) > 60
+        assert {query: lacks for query in asked if (lacks := seen.lacks(query))} == {}
 
         code, told = await house.service.command("status")
         assert code == 0
