@@ -21,7 +21,7 @@ from screener.errors import KeyUnusable, ScreenerError
 from screener.feeds import FeedStore, Refresher, terms_of
 from screener.filing import Filing, after_each_gap
 from screener.ledger import Ledger
-from screener.messages import Messages
+from screener.messages import Bounds, Messages
 from screener.mirror import Mirror
 from screener.screening import Screener
 from screener.signing import Signer
@@ -175,7 +175,8 @@ async def _built(
         ami=ami, state=state, policy=config.policy, ledger=written, place=place, filing=filing, clock=now,
         learning=learning, mailboxes=mailboxes, long_call_s=settings.trust.long_call_s,
     )  # fmt: skip
-    messages = Messages(screener, config.wording, path)
+    bounds = Bounds(settings.messages.per_sender_hour, settings.messages.per_hour)
+    messages = Messages(screener, config.wording, path, bounds)
     codes = Codes(ami, lists, learning, path, place, clock=now)
     mirror = Mirror(ami, lists, settings.region, clock=lambda: now().timestamp())
     pulse = Pulse()

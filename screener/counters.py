@@ -68,7 +68,8 @@ class Counters:
     dialplan, `failures` counts questions that were too late to judge or could not be judged. Of calls that
     are over there are `dispositions`, `missed` (why no verdict came) and what became of `challenges`; of SIP
     messages what was done with them. `delays` is by phase: those of our own, and `total`, what the dialplan
-    measured. `restarts` counts what beside the calls failed and was begun again.
+    measured. `restarts` counts what beside the calls failed and was begun again. `unfiled` counts
+    messages beyond their bound, delivered or dropped.
     """
 
     verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -80,6 +81,7 @@ class Counters:
     challenges: Counter[str] = field(default_factory=Counter)
     messages: Counter[str] = field(default_factory=Counter)
     restarts: Counter[str] = field(default_factory=Counter)
+    unfiled: Counter[str] = field(default_factory=Counter)
     rules: dict[str, RuleCount] = field(default_factory=dict)
     delays: dict[str, Delays] = field(default_factory=lambda: {phase: Delays() for phase in PHASES})
 
@@ -127,6 +129,7 @@ class Counters:
             "messages": dict(self.messages),
             "restarts": dict(self.restarts),
             "delays": {phase: one.as_dict() for phase, one in self.delays.items()},
+            "unfiled_messages": dict(self.unfiled),
             "profiles": {name: times for name, times in self.profiles.items() if name},
             "rules": {
                 symbol: {

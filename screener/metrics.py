@@ -61,6 +61,7 @@ ROWS: Final = (
     Row("screener_calls_unscreened_total", "missed.*", "Of these without a verdict, by why.", ("missed",)),
     Row("screener_challenges_total", "challenges.*", "What became of challenges.", ("outcome",)),
     Row("screener_messages_total", "messages.*", "SIP messages, by what was done with them.", ("status",)),
+    Row("screener_messages_unfiled_total", "unfiled_messages.*", "Messages beyond their bound.", ("status",)),
     Row("screener_symbol_hits_total", "rules.*.hits", "How often a rule fired.", ("symbol",)),
     Row("screener_symbol_shadow_hits_total", "rules.*.shadow_hits", "Of these in shadow.", ("symbol",)),
     Row(

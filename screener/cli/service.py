@@ -123,6 +123,7 @@ def _parts(answer: dict[str, Any]) -> list[str]:
     failures = [f"{times} {name}" for name, times in answer["failures"].items()]
     ended = [f"{times} {name}" for name, times in answer["dispositions"].items()]
     missed = [f"{times} {name}" for name, times in answer["missed"].items()]
+    unfiled = [f"{times} {name}, not filed" for name, times in answer["unfiled_messages"].items()]
     profiles = [f"{name} {times}" for name, times in answer["profiles"].items()]
     return [
         f"Asterisk at {ami['address']}: {since}, {ami['reconnects']} reconnects",
@@ -136,6 +137,7 @@ def _parts(answer: dict[str, Any]) -> list[str]:
         *([f"without a verdict: {', '.join(failures)}"] if failures else []),
         *([f"calls that are over: {', '.join(ended)}"] if ended else []),
         *([f"of these unscreened: {', '.join(missed)}"] if missed else []),
+        *([f"messages beyond their bound: {', '.join(unfiled)}"] if unfiled else []),
         *([f"by profile: {', '.join(profiles)}"] if profiles else []),
     ]
 
