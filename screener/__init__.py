@@ -37,8 +37,10 @@ people, `retention.py` erases and deletes what is too old. `signing.py` is the k
 takes their addresses apart, `dialplan.py` checks
 that the dialplan has every action.
 `steering.py` is what an administrator sees and does while calls are screened: `control.py` the socket,
-`reloading.py` a new policy in place of the old one, `counters.py` what was decided so far.
-`asterisk.py` finds the Asterisk of this machine and asks its console.
+`reloading.py` a new policy in place of the old one, `counters.py` what was decided so far. `watching.py` is
+what machines see of the same: `probing.py` answers them by HTTP, `metrics.py` is the status for Prometheus.
+`telemetry.py` is the log, `pseudonyms.py` takes people out of it. `asterisk.py` finds the Asterisk of this
+machine and asks its console, `doctor/` looks for what is wrong with all of it.
 `errors.py` says for each error who catches it and what the caller on the line
 notices. Imports run in one direction only; `pyproject.toml` holds the contracts.
 """

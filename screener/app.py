@@ -17,9 +17,9 @@ from screener import listening, notifying, number, retention
 from screener.ami import Account, Ami, tls
 from screener.codes import Codes
 from screener.delivering import Deliverer
-from screener.errors import AmiError, KeyUnusable, ScreenerError
+from screener.errors import KeyUnusable, ScreenerError
 from screener.feeds import FeedStore, Refresher, terms_of
-from screener.filing import Filing
+from screener.filing import Filing, after_each_gap
 from screener.ledger import Ledger
 from screener.messages import Bounds, Messages
 from screener.mirror import Mirror
@@ -30,8 +30,10 @@ from screener.state import Campaigns, EmbeddedServer, Learning, Lists, State
 from screener.steering import Steering
 from screener.transcribing import Transcriber
 from screener.voicemail import Mailboxes
+from screener.watching import Pulse, Watch
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Collection, Coroutine, Mapping
     from pathlib import Path
 
@@ -48,8 +50,6 @@ DRAIN_S = 2.0
 """How long calls at hand may take when the service stops; systemd waits much longer."""
 SWITCH_S = 0.0005
 """How long the ledger's or the log's thread may keep a caller waiting; Python's own limit is 5 ms."""
-REVISIT_S = 90.0
-"""When to look again for recordings that were still being made when the connection came back."""
 CANCEL_S = 0.1
 AGAIN_S = 5.0
 """The pause before housekeeping that failed is begun again."""
@@ -83,8 +83,10 @@ def refresher(config: Config, url: str) -> Refresher:
     )
 
 
-async def serve(config: Config) -> None:
+async def serve(config: Config, log_lost: Callable[[], int]) -> None:
     """Screen calls until SIGTERM or SIGINT; raises a ScreenerError when it cannot begin to.
+
+    `log_lost` counts the lines that the log has lost; it is shown with the rest.
 
     Once it has begun it goes on: without Asterisk it waits, without the store it judges
     with the facts that are left, without disk it keeps ledger rows in memory.
@@ -93,10 +95,10 @@ async def serve(config: Config) -> None:
     for signum, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, hangup)):
         asyncio.get_running_loop().add_signal_handler(signum, event.set)
     async with contextlib.AsyncExitStack() as stack:
-        parts = await _built(config, hangup, stack)
+        parts = await _built(config, hangup, log_lost, stack)
         await _warmed(config, parts.screener.state)
-        start = asyncio.get_running_loop().create_task
-        beside = [start(_kept_up(what, work)) for what, work in parts.housekeeping.items()]
+        start, restarts = asyncio.get_running_loop().create_task, parts.screener.counters.restarts
+        beside = [start(_kept_up(what, work, restarts)) for what, work in parts.housekeeping.items()]
         connection = start(parts.ami.run(parts.receive, parts.ready))
         stopped = start(stop.wait())
         try:
@@ -142,12 +144,15 @@ class _Parts:
         self.steering.connected()
 
 
-async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncExitStack) -> _Parts:
+async def _built(
+    config: Config, hangup: asyncio.Event, log_lost: Callable[[], int], stack: contextlib.AsyncExitStack
+) -> _Parts:
     """Build the parts; `stack` closes them, the store last."""
     settings, place, path = config.settings, config.settings.place, ledger_path(config.settings)
     stack.enter_context(written := _ledger(settings))
     housekeeping: Housekeeping = {}
-    url = settings.redis.url or await _embedded(settings, stack, housekeeping)
+    own = await _embedded(settings, stack, housekeeping) if not settings.redis.url else None
+    url = own.url if own else settings.redis.url
     state, lists = State(url, feeds=terms_of(config.feeds)), Lists(url, settings.region, settings.own_numbers)
     learning, feeds = Learning(url, settings.trust.half_life_days), refresher(config, url)
     for client in (state, feeds.store, lists, learning):
@@ -172,17 +177,22 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
     )  # fmt: skip
     bounds = Bounds(settings.messages.per_sender_hour, settings.messages.per_hour)
     messages = Messages(screener, config.wording, path, bounds)
-    steering = Steering(
-        config, ami=ami, state=state, ledger=written, screener=screener, feeds=feeds, hangup=hangup,
-        clock=now, commands={"release": messages.release},
-    )  # fmt: skip
     codes = Codes(ami, lists, learning, path, place, clock=now)
     mirror = Mirror(ami, lists, settings.region, clock=lambda: now().timestamp())
+    pulse = Pulse()
+    beside = _Beside(screener, mirror, pulse, own, log_lost, notifier, {
+        "deliveries": deliverer, "transcripts": transcriber, "comparisons": listener,
+        "notifications": notifier,
+    })  # fmt: skip
+    steering = Steering(
+        config, ami=ami, state=state, ledger=written, screener=screener, feeds=feeds, hangup=hangup,
+        clock=now, commands={"release": messages.release}, further=beside.status,
+    )  # fmt: skip
     connected = asyncio.Event()
     connected.set()
     housekeeping |= {
         "status and reload": steering.run,
-        "recordings": lambda: _after_each_gap(ami, filing, deliverer, connected),
+        "recordings": lambda: after_each_gap(ami, filing, deliverer, connected),
         "the directory of recordings": spool.watch,
         "messages for mailboxes": deliverer.run,
         "retention": lambda: retention.daily(path, settings, now),
@@ -190,6 +200,7 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
         "the mirror in Asterisk": mirror.run,
         "voicemail messages": mailboxes.run,
         "messages": messages.run,
+        "metrics and probes": Watch(settings.metrics.listen, steering.status, pulse).run,
     }
     if listener:
         housekeeping["campaigns"] = listener.run
@@ -198,12 +209,41 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
     return _Parts(ami, screener, (screener, codes, messages, deliverer), steering, connected, housekeeping)
 
 
-async def _embedded(settings: Settings, stack: contextlib.AsyncExitStack, housekeeping: Housekeeping) -> str:
-    """Start the store of our own; where it is reached."""
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What is beside the way of a call and worth knowing of; what is not there is None."""
+
+    screener: Screener
+    mirror: Mirror
+    pulse: Pulse
+    store: EmbeddedServer | None
+    log_lost: Callable[[], int]
+    notifier: notifying.Notifier | None
+    queues: Mapping[str, Deliverer | Transcriber | listening.Listener | notifying.Notifier | None]
+
+    def status(self) -> dict[str, Any]:
+        """Plain values for `screener status`."""
+        waiting = {name: part.waiting for name, part in self.queues.items() if part}
+        listener = self.screener.filing.listener
+        return {
+            "queues": waiting | {"calls": self.screener.at_hand},
+            "notifications_failed": self.notifier.failed if self.notifier else None,
+            "campaigns": listener.known if listener else None,
+            "embedded_restarts": self.store.restarts if self.store else None,
+            "mirror": self.mirror.status(),
+            "loop": self.pulse.status(),
+            "log_lost": self.log_lost(),
+        }
+
+
+async def _embedded(
+    settings: Settings, stack: contextlib.AsyncExitStack, housekeeping: Housekeeping
+) -> EmbeddedServer:
+    """Start the store of our own."""
     own = EmbeddedServer(store_directory(settings), memory_bytes=settings.redis.memory_bytes)
     server = await stack.enter_async_context(own)
     housekeeping["the embedded store"] = server.run
-    return server.url
+    return server
 
 
 def _listener(
@@ -233,8 +273,11 @@ async def _warmed(config: Config, state: State) -> None:
     log.info("screening", policy=config.policy.hash, rules=len(config.policy.rules))
 
 
-async def _kept_up(what: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
+async def _kept_up(
+    what: str, work: Callable[[], Coroutine[None, None, None]], restarts: Counter[str]
+) -> None:
     """Do what is not on the way of a call, again if it fails: that must never end the screening."""
+    restarts[what] += 0
     while True:
         try:
             return await work()
@@ -242,6 +285,7 @@ async def _kept_up(what: str, work: Callable[[], Coroutine[None, None, None]]) -
             log.error("something beside the calls failed and is begun again", what=what, reason=str(error))
         except Exception:
             log.exception("something beside the calls failed and is begun again", what=what)
+        restarts[what] += 1
         await asyncio.sleep(AGAIN_S)
 
 
@@ -253,34 +297,3 @@ def _ledger(settings: Settings) -> Ledger:
         log.error("the checkpoints of the ledger are not signed", reason=str(error))
         signer = None
     return Ledger.open(ledger_path(settings), signer=signer)
-
-
-async def _after_each_gap(ami: Ami, filing: Filing, deliverer: Deliverer, connected: asyncio.Event) -> None:
-    """Whenever calls begin to be screened: see that the dialplan fits, file what was recorded meanwhile."""
-    again: float | None = None
-    while True:
-        try:
-            await asyncio.wait_for(connected.wait(), again)
-            again = REVISIT_S
-        except TimeoutError:
-            again = None
-        connected.clear()
-        if ami.ready.is_set():
-            await _compare_places(ami, filing.spool.root)
-            with contextlib.suppress(AmiError):  # the next connection tries again
-                await deliverer.announce()
-        await filing.adopt()
-
-
-async def _compare_places(ami: Ami, directory: Path) -> None:
-    """Raise an alarm if the dialplan records elsewhere than we look."""
-    try:
-        spool = (await ami.act("Getvar", Variable="SCREENER_SPOOL")).value
-    except AmiError:
-        return  # the next connection asks again
-    if not spool:
-        log.error("the screener's dialplan is not loaded: include screener.conf in extensions.conf")
-    elif spool != str(directory):
-        log.error(
-            "recordings_dir is not where the dialplan records", recordings_dir=str(directory), spool=spool
-        )

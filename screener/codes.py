@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
-from screener import ledger, number
+from screener import ledger, number, telemetry
 from screener.call import CODE_EVENT, CODE_VARIABLE, endpoint
 from screener.errors import ListEntryRefused, ScreenerError
 from screener.headers import Headers
@@ -118,12 +118,13 @@ class Codes:
         try:
             code = Code.from_event(event, self._clock())
         except ValueError as error:
-            log.error("a star code was not understood", reason=str(error))
+            log.error("a star code was not understood", call=event.get("Uniqueid"), reason=str(error))
             return
         if len(self._tasks) >= AT_ONCE:
             log.error("too many star codes at once: one was not followed", phone=code.phone)
             return
-        task = asyncio.get_running_loop().create_task(self._answer(code))
+        with telemetry.about_call(code.id):
+            task = asyncio.get_running_loop().create_task(self._answer(code))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -87,11 +87,12 @@ class Screener:
                 if self._is_new(dialled.id, DIALLED_EVENT):
                     self.spawn(dialled.id, self.note_dialled(dialled))
         except WrongContract as error:
-            log.error("calls ring unscreened", reason=str(error))
+            log.error("calls ring unscreened", call=event.get("Uniqueid"), reason=str(error))
             self.spawn("", self.ami.say_goodbye())
         except ValueError as error:
             log.error(
                 "an event of the dialplan was not understood; its call rings",
+                call=event.get("Uniqueid"),
                 event_name=name,
                 reason=str(error),
             )
@@ -128,6 +129,7 @@ class Screener:
         reached = await self.ami.decide(call, verdict)
         clock.lap("send_ms")
         self.counters.count(call.stage, verdict, policy, reached)
+        self.counters.took(clock.phases)
         if self.filing.listener and verdict.action is Action.VOICEMAIL:
             self.filing.listener.follow(call.id, caller)
         self._file(
@@ -147,6 +149,7 @@ class Screener:
 
     async def conclude(self, ending: Ending) -> None:
         """File how a call ended, and its recordings once Asterisk has closed them."""
+        self.counters.over(ending)
         self.ledger.append(Row(ending.id, "end", ending.at, _plain(ending)))
         if talk := self.talks.over(ending.id, ending.at.timestamp()):
             self.ledger.append(Row(ending.id, "talk", ending.at, talk))
@@ -198,6 +201,11 @@ class Screener:
         )
         await self.learning.learn(called.key, f"dialled-{dialled.id}", lesson)
 
+    @property
+    def at_hand(self) -> int:
+        """Questions and ends of calls that are being worked on."""
+        return len(self._tasks)
+
     async def drain(self, within_s: float) -> None:
         """Let the questions and recordings at hand be finished, for so long at most."""
         if self._tasks:
@@ -220,7 +228,7 @@ class Screener:
         """Whether this was not heard before: Asterisk may say a thing twice, it is answered once."""
         key = (call_id, stage)
         if key in self._asked:
-            log.warning("a question came twice", call_id=call_id, stage=stage)
+            log.warning("a question came twice", call=call_id, stage=stage)
             return False
         self._asked[key] = None
         if len(self._asked) > REMEMBERED:

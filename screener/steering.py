@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from screener import __version__, config, control
+from screener.ami import HEARTBEAT_S
 from screener.errors import StateUnavailable
 from screener.feeds import terms_of
 from screener.reloading import Reloader, shown
@@ -18,17 +20,26 @@ if TYPE_CHECKING:
 
     from screener.ami import Ami
     from screener.config import Config
+    from screener.config.feeds import Feed
     from screener.control import Commands
-    from screener.feeds import Refresher
+    from screener.feeds import About, Refresher, Status
     from screener.ledger import Ledger
     from screener.screening import Screener
     from screener.state import State
 
 log = structlog.get_logger(__name__)
 
+MISSED_BEATS = 3
+"""After so many the dialplan stops asking."""
+FEEDS_S = 1.0
+DAY_S = 86_400
+
 
 class Steering:
-    """Takes SIGHUP (`hangup`), changed files and the commands `status` and `reload`."""
+    """Takes SIGHUP (`hangup`), changed files and the commands `status` and `reload`.
+
+    `further` gives what else is to be shown, of the parts beside the calls.
+    """
 
     def __init__(  # noqa: PLR0913 - the parts whose state is shown, each once
         self,
@@ -42,8 +53,9 @@ class Steering:
         hangup: asyncio.Event,
         clock: Callable[[], datetime],
         commands: Commands,
+        further: Callable[[], dict[str, Any]],
     ) -> None:
-        self._commands = commands
+        self._commands, self._further = commands, further
         self.ami, self.state, self.ledger, self.screener, self.feeds = ami, state, ledger, screener, feeds
         self._config, self._hangup, self._clock = running, hangup, clock
         self._started_at = clock()
@@ -76,8 +88,16 @@ class Steering:
 
     async def status(self) -> dict[str, Any]:
         """All that is worth knowing of the running service, as plain values for JSON."""
-        up = self.ami.ready.is_set()
+        up, beat_s, trip_s = self.ami.ready.is_set(), self.ami.heartbeat_age_s, self.ami.round_trip_s
+        store = await self._store()
+        parts = {
+            "asterisk": up and beat_s is not None and beat_s < MISSED_BEATS * HEARTBEAT_S,
+            "store": store["reachable"],
+            "ledger": self.ledger.healthy,
+        }
         return {
+            "ready": all(parts.values()),
+            "parts": parts,
             "version": __version__,
             "started_at": shown(self._started_at),
             **self.reloader.status(),
@@ -85,24 +105,61 @@ class Steering:
                 "address": self.ami.address,
                 "connected_since": shown(self._connected_at) if up else None,
                 "reconnects": max(0, self._connections - 1),
+                "heartbeat_age_s": beat_s,
+                "round_trip_ms": None if trip_s is None else round(trip_s * 1000, 3),
             },
-            "store": {**await self._store(), "lost_lessons": self.screener.learning.lost},
+            "store": {
+                **store,
+                "incomplete": self.state.incomplete,
+                "lost_lessons": self.screener.learning.lost,
+            },
             "ledger": {
                 "healthy": self.ledger.healthy,
                 "waiting": self.ledger.waiting,
+                "lag_s": round(self.ledger.lag_s, 3),
                 "dropped": self.ledger.dropped,
             },
             "recordings": self.screener.filing.spool.status(),
+            "feeds": await self._feeds() if store["reachable"] else {},
+            **self._further(),
             **self.screener.counters.as_dict(self.screener.policy),
         }
 
     async def _store(self) -> dict[str, Any]:
+        began = time.perf_counter()
         try:
-            return {"reachable": True, "reason": "", "risk": await self.state.memory_risk()}
+            risk = await self.state.memory_risk()
         except StateUnavailable as error:
             return {"reachable": False, "reason": str(error), "risk": ""}
+        took_ms = round((time.perf_counter() - began) * 1000, 3)
+        return {"reachable": True, "reason": "", "risk": risk, "latency_ms": took_ms}
+
+    async def _feeds(self) -> dict[str, Any]:
+        """Those that are switched on; none if the store stops answering meanwhile."""
+        shown: dict[str, Any] = {}
+        try:
+            async with asyncio.timeout(FEEDS_S):
+                statuses = await self.feeds.store.statuses()
+                for name, feed in self.feeds.feeds.items():
+                    if feed.enabled:
+                        shown[name] = about_feed(
+                            feed, await self.feeds.store.about(name), statuses.get(name), self._clock()
+                        )
+        except (StateUnavailable, TimeoutError):
+            return {}
+        return shown
 
     def _install(self, config: Config) -> None:
         self.screener.policy = config.policy
         self.state.feeds = terms_of(config.feeds)
         self.feeds.feeds = config.feeds
+
+
+def about_feed(feed: Feed, held: About | None, status: Status | None, now: datetime) -> dict[str, Any]:
+    """Plain values for JSON about a feed: its snapshot in force, if there is one, and how refreshing goes."""
+    return {
+        "entries": held.entries if held else 0,
+        "age_s": now.timestamp() - held.as_of if held else None,
+        "max_age_s": feed.max_age_days * DAY_S,
+        "failures": status.failures if status else 0,
+    }

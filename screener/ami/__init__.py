@@ -86,6 +86,9 @@ class Ami:
         self._manager: Connection | None = None
         self._clock_offset: float | None = None
         self._leaving = False
+        self._beat_at: float | None = None
+        self.round_trip_s: float | None = None
+        """Of the latest ping, None before the first."""
         self.ready = asyncio.Event()
         """Set while Asterisk has a fresh heartbeat, that is while calls are being screened."""
 
@@ -163,7 +166,7 @@ class Ami:
                 action("PlayDTMF", Channel=channel, Digit=WAKE_DIGIT, Duration="1", Receive="true"),
             )
         except AmiError as error:
-            log.warning("the answer did not reach Asterisk", call_id=question.id, reason=str(error))
+            log.warning("the answer did not reach Asterisk", call=question.id, reason=str(error))
             return "gone"
         return "sent" if answers[0].success else "gone"
 
@@ -172,6 +175,11 @@ class Ami:
         self._leaving = True
         with contextlib.suppress(AmiError):
             await self._set_heartbeat(0)
+
+    @property
+    def heartbeat_age_s(self) -> float | None:
+        """Since Asterisk took the latest heartbeat; None before the first."""
+        return None if self._beat_at is None else asyncio.get_running_loop().time() - self._beat_at
 
     def age_ms(self, call: Question) -> float:
         """How long the caller has waited by now, in Asterisk's time; 0 while that is unknown."""
@@ -240,7 +248,9 @@ class Ami:
             offset, trip = stamp - loop.time(), loop.time() - sent
             if self._clock_offset is None or trip < PRECISE_S or abs(offset - self._clock_offset) > trip:
                 self._clock_offset = offset
+            self.round_trip_s = trip
             await self._set_heartbeat(stamp)
+            self._beat_at = loop.time()
             yield
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(lost), HEARTBEAT_S)

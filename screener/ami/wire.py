@@ -67,9 +67,7 @@ class Connection(Manager):  # type: ignore[misc]  # panoramisk has no types
 
     def _guarded(self, _manager: Manager, event: Message) -> None:
         if event.get("Event") != "UserEvent" and event.get("UserEvent"):
-            log.error(
-                "dropped: a caller forged it by his caller ID", uniqueid=str(event.get("Uniqueid"))[:80]
-            )
+            log.error("dropped: a caller forged it by his caller ID", call=str(event.get("Uniqueid"))[:80])
             return
         try:
             self._on_event(event)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+import structlog
 import typer
 
 from screener import __version__, app, control, dialplan, listening, notifying, telemetry, transcribing
 from screener.cli.common import AsJson, Site, chosen, load, show, show_json, show_table
 from screener.config import failing, failing_packs, state_dir
-from screener.errors import ConfigError, ScreenerError
+from screener.errors import ConfigError, KeyUnusable, ScreenerError
+from screener.pseudonyms import Pseudonyms
+from screener.signing import Signer
 
 Dialplan = Annotated[
     Path | None,
@@ -29,9 +33,22 @@ def run(site: Site = None) -> None:
     """Screen calls until stopped (SIGTERM, Ctrl-C). Refuses to start on a bad configuration."""
     loaded = load(site)
     secret = loaded.ami_secret().get_secret_value()
-    log = loaded.settings.log
-    with telemetry.configure(level=log.level, as_json=log.format == "json", secrets=[secret]):
-        asyncio.run(app.serve(loaded))
+    log, pbx = loaded.settings.log, f"{loaded.settings.ami.host}:{loaded.settings.ami.port}"
+    hide, problem = _pseudonyms(loaded.settings.state_dir) if log.personal == "hashed" else (None, "")
+    with telemetry.configure(
+        level=log.level, as_json=log.format == "json", secrets=[secret], pbx=pbx, hide=hide
+    ) as outlet:
+        if problem:
+            structlog.get_logger().warning("hashes in the log are of this run alone", reason=problem)
+        asyncio.run(app.serve(loaded, log_lost=lambda: outlet.dropped))
+
+
+def _pseudonyms(state: Path) -> tuple[Pseudonyms, str]:
+    """What hides people in the log, by the installation's key; why by another one, empty if it is not."""
+    try:
+        return Pseudonyms(Signer.of(state).sign(b"pseudonyms in the log")), ""
+    except KeyUnusable as error:
+        return Pseudonyms(secrets.token_bytes(64)), str(error)
 
 
 def check(site: Site = None, plan: Dialplan = None) -> None:
@@ -104,6 +121,8 @@ def _parts(answer: dict[str, Any]) -> list[str]:
         for stage, actions in answer["verdicts"].items()
     ]
     failures = [f"{times} {name}" for name, times in answer["failures"].items()]
+    ended = [f"{times} {name}" for name, times in answer["dispositions"].items()]
+    missed = [f"{times} {name}" for name, times in answer["missed"].items()]
     unfiled = [f"{times} {name}, not filed" for name, times in answer["unfiled_messages"].items()]
     profiles = [f"{name} {times}" for name, times in answer["profiles"].items()]
     return [
@@ -116,6 +135,8 @@ def _parts(answer: dict[str, Any]) -> list[str]:
         *(f"recordings NOT in order: {alarm}" for alarm in kept["alarms"]),
         f"verdicts: {'; '.join(verdicts) or 'none yet'}",
         *([f"without a verdict: {', '.join(failures)}"] if failures else []),
+        *([f"calls that are over: {', '.join(ended)}"] if ended else []),
+        *([f"of these unscreened: {', '.join(missed)}"] if missed else []),
         *([f"messages beyond their bound: {', '.join(unfiled)}"] if unfiled else []),
         *([f"by profile: {', '.join(profiles)}"] if profiles else []),
     ]

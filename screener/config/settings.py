@@ -77,6 +77,15 @@ _number = such(
     re.compile(r"\+?[0-9]{2,15}", re.ASCII).fullmatch, "expected 2 to 15 digits, with or without a leading +"
 )
 
+_listen = such(
+    re.compile(
+        r"$|([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):"
+        r"(\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])",
+        re.ASCII,
+    ).fullmatch,
+    "expected ADDRESS:PORT, such as 127.0.0.1:9465 or [::1]:9465, or nothing",
+)
+
 HEARD = (
     "af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he "
     "hi hr ht hu hy id is it ja jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr ms mt my ne nl "
@@ -185,6 +194,12 @@ class Retention(Written):
     recordings_days: Annotated[int, _days]
 
 
+class Metrics(Written):
+    """Where metrics and probes are served; nowhere if `listen` is empty."""
+
+    listen: Annotated[OptionalLine, _listen]
+
+
 class Messages(Written):
     """How many SIP messages are filed within an hour, of one sender and in total."""
 
@@ -193,10 +208,11 @@ class Messages(Written):
 
 
 class Log(Written):
-    """How much is logged, and in which form."""
+    """How much is logged, in which form, and whether it names people."""
 
     level: Literal["debug", "info", "warning", "error"]
     format: Literal["console", "json"]
+    personal: Literal["plain", "hashed"]
 
 
 class Settings(Written):
@@ -220,6 +236,7 @@ class Settings(Written):
     messages: Messages
     voicemail: Voicemail
     notify: Notify
+    metrics: Metrics
     log: Log
 
     @cached_property

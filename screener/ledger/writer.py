@@ -60,6 +60,7 @@ class Ledger(AbstractContextManager["Ledger"]):
         self._bound = bound
         self._queue: queue.SimpleQueue[Row | Future[None] | None] = queue.SimpleQueue()
         self._held = 0
+        self._writing_since: float | None = None
         self._error: sqlite3.Error | None = None
         self._reported_at = -REPORT_EVERY_S
         self._reported_dropped = 0
@@ -101,6 +102,12 @@ class Ledger(AbstractContextManager["Ledger"]):
     def waiting(self) -> int:
         """Rows accepted and not yet on disk."""
         return self._queue.qsize() + self._held
+
+    @property
+    def lag_s(self) -> float:
+        """How long the rows at hand have been waiting for the disk."""
+        since = self._writing_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def append(self, row: Row) -> None:
         """Queue the row: a few µs, never blocks, never raises; beyond the bound it counts as `dropped`."""
@@ -173,15 +180,16 @@ class Ledger(AbstractContextManager["Ledger"]):
 
     def _write(self, rows: list[Stored]) -> bool:
         """Commit the rows; tries until it succeeds or `close` runs out of patience."""
+        self._writing_since = time.monotonic()
         while not self._commit(rows):
             if time.monotonic() >= self._give_up_at:
                 self._drop(len(rows))
-                self._held = 0
+                self._held, self._writing_since = 0, None
                 return False
             self._report()
             if self._hurry.wait(PAUSE_S):
                 self._hurry.clear()
-        self._held = 0
+        self._held, self._writing_since = 0, None
         return True
 
     def _commit(self, rows: list[Stored]) -> bool:

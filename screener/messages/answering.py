@@ -66,7 +66,9 @@ class Messages:
                 if self._unfiled.pop(name, self) is self:
                     self._screener.ledger.append(Row(name, "message-end", at, body))
         except ValueError as error:
-            log.error("a message was not understood and is delivered", event_name=name, reason=str(error))
+            log.error(
+                "a message was not understood and is delivered", call=event.get("Id"), reason=str(error)
+            )
 
     async def _screen(self, message: Call) -> None:
         """Answer one question. Whatever fails, the message is delivered."""
@@ -94,6 +96,7 @@ class Messages:
             status = "delivered"
         reached = await self._answer(message, status)
         self._screener.counters.count(message.stage, verdict, self._screener.policy, reached)
+        self._screener.counters.messages[status] += 1
         log.info(
             "verdict on a message",
             sender=body["call"]["shown"],
@@ -166,7 +169,7 @@ class Messages:
             value = f"{message.id}:{status}"
             done = await self._screener.ami.act("Setvar", Variable=f"GLOBAL({MESSAGE_VARIABLE})", Value=value)
         except AmiError as error:
-            log.warning("the answer did not reach Asterisk", message_id=message.id, reason=str(error))
+            log.warning("the answer did not reach Asterisk", reason=str(error))
             return "gone"
         return "sent" if done.success else "gone"
 
@@ -192,6 +195,7 @@ class Messages:
         except ScreenerError as error:
             return {"error": str(error)}
         self._screener.ledger.append(Row(message_id, done[0], self._screener.clock(), done[1]))
+        self._screener.counters.messages["released"] += "error" not in answer
         return answer
 
     async def _send(self, call: Mapping[str, str]) -> None:

@@ -56,6 +56,8 @@ class State:
         self._pause_s = pause_s
         self._retry_at: float | None = None
         self._failure = ""
+        self.incomplete = 0
+        """Questions that were not answered, or not in full."""
         self._log_at = 0.0
 
     async def observe(  # noqa: PLR0913 - all that the store is asked for
@@ -89,6 +91,7 @@ class State:
             feeds = self.feeds if key else ()
             asked = question(key, did, call_id, trunk=trunk, agent=agent, count=count, at=at, feeds=feeds)
             observed = await self._in_turn(asked, feeds, at)
+        self.incomplete += observed.missing is not None
         # Of a caller without a number no list and no counter knows anything, with or without a store.
         return observed if key else Observed({**UNLISTED, **observed.facts}, observed.missing)
 

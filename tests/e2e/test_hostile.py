@@ -200,7 +200,7 @@ async def test_hostile__call__reaches_its_place_and_the_ledger_holds_what_was_se
     if "asserted" not in row.fields:  # with trust_id_inbound it is the source of number and name
         assert {key: question[key] for key in untouched} == {key: expected.get(key, "") for key in untouched}
     assert (question["agent"], question["trunk"]) == (row.fields.get("agent", "test"), "PJSIP/trunk")
-    line = await house.service.logged("verdict", call_id=record.call_id)
+    line = await house.service.logged("verdict", call=record.call_id)
     assert line["stage"] == "setup"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from structlog.testing import capture_logs
@@ -42,8 +43,10 @@ async def test_kept_up__work_that_fails__is_told_and_begun_again(monkeypatch: py
         if faults:
             raise faults.pop(0)
 
+    restarts: Counter[str] = Counter()
     with capture_logs() as logs:
-        await app._kept_up("feeds", work)
+        await app._kept_up("feeds", work, restarts)
+    assert restarts == {"feeds": 2}
     assert [(line["what"], line.get("reason")) for line in logs] == [
         ("feeds", "the store is away"),
         ("feeds", None),
