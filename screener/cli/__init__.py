@@ -1,11 +1,11 @@
 """The commands: each parses its arguments, calls one part of the program and prints.
 
-`service` runs, checks and speaks to the running service, `looking` shows what is configured, decided
-and recorded, `lists` keeps the allow and block entries, `feeds` those of others, `trust` what calls
-taught, `recordings` what was recorded, `campaigns` what is the same in it, `packs` what laws say; `ledger`
-proves the record of calls and erases from it, `cases` gather what belongs together, `evidence` takes it to
-an authority; `messages` are SIP messages; `replay` judges past calls, `simulate` writes calls to try rules
-on; `common` is what they share.
+`install` puts all of it beside an Asterisk and takes it out, `service` runs, checks and speaks to the running
+service, `looking` shows what is configured, decided and recorded, `lists` keeps the allow and block entries,
+`feeds` those of others, `trust` what calls taught, `recordings` what was recorded, `campaigns` what is the
+same in it, `packs` what laws say; `ledger` proves the record of calls and erases from it, `cases` gather what
+belongs together, `evidence` takes it to an authority; `messages` are SIP messages; `replay` judges past
+calls, `simulate` writes calls to try rules on; `common` is what they share.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from screener.cli import (
     cases,
     evidence,
     feeds,
+    install,
     ledger,
     lists,
     looking,
@@ -60,6 +61,8 @@ def _screener(
 
 
 cli.command()(service.version)
+cli.command()(install.install)
+cli.command()(install.uninstall)
 cli.command()(service.run)
 cli.command()(service.check)
 cli.command()(service.status)
