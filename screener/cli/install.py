@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from screener import asterisk, installing
+from screener import asterisk, dialplan, installing
 from screener.asterisk import Asterisk
 from screener.cli.common import SITE, Site, show
 from screener.errors import InstallRefused
@@ -149,7 +149,7 @@ def _next(found: Asterisk, plan: installing.Plan, *, reload: bool) -> list[str]:
             "NO CALL IS SCREENED YET: say which trunk's calls are, `screener install --trunk NAME`",
             *(f"  which may be a trunk: {name}" for name in pbx.trunks(found)),
             "or add to your own dialplan, where calls from outside arrive, before the telephone rings:",
-            "  exten => _[+0-9].,1,ExecIf(${DIALPLAN_EXISTS(screener,s,1)}?Gosub(screener,s,1(${EXTEN})))",
+            f"  {dialplan.LINE}",
         ]
     lines += [
         f"for a trunk that is not in pjsip.conf: set its context to screened-{context}"

@@ -85,16 +85,17 @@ def dialplan(contexts: Iterable[str], globals_: Mapping[str, str], stamp: str) -
 
 
 def _arrival(context: str) -> list[str]:
-    screen = "ExecIf(${DIALPLAN_EXISTS(screener,s,1)}?Gosub(screener,s,1(${EXTEN})))"
+    number = "${FILTER(+0-9A-Za-z._\\x2d,${EXTEN})}"
     lines = [
         f"[{ARRIVAL}{context}]",
-        f"; A trunk's calls on their way to {context}. A number that it does not know is refused as before;",
-        "; what is no number goes there directly.",
+        f"; A trunk's calls on their way to {context}. A number it does not know is refused as before; what",
+        "; is no number goes there directly. A comma in it would give Goto another place to go to.",
     ]
     for pattern in ("_[+0-9A-Za-z].", "_[0-9]", "s"):
         lines += [
-            f"exten => {pattern},1,GotoIf($[${{DIALPLAN_EXISTS({context},${{EXTEN}},1)}} = 0]?unknown)",
-            f" same => n,{screen}",
+            f"exten => {pattern},1,GotoIf($[${{FIELDQTY(EXTEN,\\,)}} > 1]?unknown)",
+            f" same => n,GotoIf($[${{DIALPLAN_EXISTS({context},${{EXTEN}},1)}} = 0]?unknown)",
+            f" same => n,ExecIf(${{DIALPLAN_EXISTS(screener,s,1)}}?Gosub(screener,s,1({number})))",
             f" same => n,Goto({context},${{EXTEN}},1)",
             " same => n(unknown),Hangup(1)",
         ]

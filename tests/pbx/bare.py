@@ -105,6 +105,11 @@ class Installed(Service):
         if "format: json" not in (text := path.read_text()):
             path.write_text(text + "log: {format: json}\n")
 
+    async def start(self) -> None:
+        """Start and wait until calls are screened, also where other tests leave little of the machine."""
+        await self.spawn()
+        await self.connected(40)
+
     async def install(self, *arguments: object, within: float = 60) -> tuple[int, str]:
         """`screener install` for this PBX; its country is told, its prompts are those that are there."""
         return await self.command(
