@@ -76,7 +76,13 @@ def install(
         installing.install(found, plan, old, changes, reload=reload)
     show(f"installed {plan.record.version}" if changes else "nothing to do: all is as this version has it")
     if changes and (service.UNITS / service.UNIT).is_file() and service.here() and plan.record.service:
-        service.start()
+        try:
+            service.start()
+        except InstallRefused as error:
+            raise InstallRefused(
+                f"installed, but the service does not start, so calls ring unscreened: {error}; see "
+                "`journalctl -u screener`, then `systemctl restart screener`"
+            ) from error
         show("the service is started: `systemctl status screener`, `screener status`")
     for line in _next(found, plan, reload=reload):
         show(line)

@@ -52,9 +52,10 @@ def uninstall(
                 found.console("module reload res_pjsip.so")
             found.console(_INERT)
             _drain(found, waiting)
-        if str(service.UNITS / service.UNIT) in old.files:
+        served = str(service.UNITS / service.UNIT) in old.files and service.here()
+        if served:
             service.stop()
-            undo.append(service.start)
+            undo.insert(0, service.start)
         make(changing.Changes(others), undo)
         if found.running:
             load(found, trunks=trunks)
@@ -68,6 +69,8 @@ def uninstall(
         undo.append(partial(put_back, site / record.NAME, kept))
         disk.remove(site / record.NAME)
         disk.sweep(site / record.NAME)
+        if served:
+            service.forget()
 
 
 def clear(old: Record, *, purge: bool) -> list[str]:

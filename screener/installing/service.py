@@ -27,8 +27,13 @@ def start() -> None:
 
 
 def stop() -> None:
-    """Stop it now and for ever."""
+    """Stop it, and start it at no boot any more; InstallRefused with what systemd says."""
     _systemctl("disable", "--now", UNIT)
+
+
+def forget() -> None:
+    """Have systemd see that the unit is gone."""
+    _systemctl("daemon-reload")
 
 
 def _systemctl(*words: str) -> None:

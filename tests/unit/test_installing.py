@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from screener import asterisk, config
 from screener.errors import AsteriskNotFound, ConfigError, InstallRefused
-from screener.installing import disk, site, text
+from screener.installing import disk, service, site, text
 from tests.pbx.asterisk import CACHE
 from tests.pbx.bare import tree
 from tests.users import ASTERISK, needs_root
@@ -275,3 +275,33 @@ def test_install__as_somebody_else_than_root__says_the_command(
     monkeypatch.setattr(os, "geteuid", lambda: 12003)
     ended = command(*arguments(etc))
     assert (ended.code, "this needs root: sudo " in ended.err) == (1, True)
+
+
+@needs_root
+@pytest.mark.parametrize("starts", [True, False])
+def test_service__where_systemd_runs__is_started_and_taken_out(
+    etc: Path, command: Command, monkeypatch: pytest.MonkeyPatch, *, starts: bool
+) -> None:
+    units, programs = etc.parent / "units", etc.parent / "bin"
+    units.mkdir()
+    programs.mkdir()
+    refuses = "" if starts else '[ "$1" = restart ] && { echo "Job failed" >&2; exit 1; }\n'
+    (programs / "systemctl").write_text(f'#!/bin/sh\necho "$@" >>{etc.parent}/said\n{refuses}exit 0\n')
+    (programs / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setattr(service, "UNITS", units)
+    monkeypatch.setattr(service, "here", lambda: True)
+    ended = command(*arguments(etc)[:-1])
+    assert (ended.code, "the service is started" in ended.out) == ((0, True) if starts else (1, False))
+    assert starts or "Job failed" in ended.err
+    unit = (units / "screener.service").read_text()
+    assert f"screener run --config {etc.parent}/site\n" in unit
+    assert f"{etc.parent}/state {etc.parent}/spool/screener" in unit
+    assert f"\nUser={(etc.parent / 'spool').stat().st_uid}\n" in unit
+    assert command("uninstall", "--config", etc.parent / "site").code == 0
+    assert not list(units.iterdir())
+    said = (etc.parent / "said").read_text().splitlines()
+    assert said == [
+        "daemon-reload", "enable screener.service", "restart screener.service",
+        "disable --now screener.service", "daemon-reload",
+    ]  # fmt: skip
