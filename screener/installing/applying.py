@@ -101,7 +101,7 @@ def verify(found: Asterisk, plan: Plan, before: set[str]) -> None:
             f"Asterisk did not take the account in {found.etc}/screener/manager.conf; {_UNDONE}"
         )
     for trunk, context in plan.record.trunks.items():
-        if pbx.endpoint_context(found, trunk) != text.ARRIVAL + context:
+        if pbx.endpoint_context(found, trunk) not in {"", text.ARRIVAL + context}:  # empty: it is gone
             raise InstallUndone(
                 f"the trunk {trunk} did not take another context (is it in a database or a wizard?): "
                 f"use --context {context}, and set its context there; {_UNDONE}"

@@ -103,10 +103,18 @@ def _arrival(context: str) -> list[str]:
 
 
 def endpoints(trunks: Mapping[str, str]) -> str:
-    """pjsip.conf of ours: the context of each trunk, and nothing else of it, is another."""
-    lines = ["; Written by `screener install`, which replaces it: these trunks' calls are screened."]
+    """pjsip.conf of ours: the context of each trunk, and nothing else of it, is another.
+
+    An addition to a section that is not there any more has Asterisk refuse the whole of pjsip.conf: no trunk
+    and no telephone at its next start. So a template of that name is there to be added to, and is ignored.
+    """
+    lines = [
+        "; Written by `screener install`, which replaces it: these trunks' calls are screened. The first",
+        "; section of a name is added to: the trunk, or, should it be gone, a template that nobody uses.",
+    ]
     for trunk, context in sorted(trunks.items()):
-        lines += ["", f"[{trunk}](+type=endpoint)", f"context={ARRIVAL}{context}"]
+        lines += ["", f"[{trunk}](!)", "type=endpoint", f"[{trunk}](+type=endpoint&TEMPLATES=include)",
+                  f"context={ARRIVAL}{context}"]  # fmt: skip
     return "\n".join([*lines, ""])
 
 

@@ -360,3 +360,19 @@ async def test_install__asterisk_down__is_loaded_at_its_start() -> None:
         assert not (house.directory / "pbx/spool/screener").exists()
         assert not service.state.exists()
         assert not service.site.exists()
+
+
+async def test_install__trunk_that_is_taken_out_later__takes_no_other_with_it() -> None:
+    async with bare() as house:
+        service, etc = parts(house)
+        assert (await service.install("--trunk", "trunk"))[0] == 0
+        pjsip = (etc / "pjsip.conf").read_text()
+        (etc / "pjsip.conf").write_text(re.sub(r"\[(trunk|away)\]\n(?=type=endpoint)", r"[\1-new]\n", pjsip))
+        await house.pbx.stop()
+        house.pbx.spawn()
+        await house.pbx.ready()
+        endpoints = await house.pbx.cli("pjsip show endpoints")
+        assert re.findall(r"^ Endpoint: +(\S+) ", endpoints, re.MULTILINE)[1:] == [
+            "away-new", "dead", "other", "phone", "trunk-new"
+        ]  # fmt: skip
+        assert (await service.install())[0] == 0
