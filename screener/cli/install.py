@@ -75,15 +75,8 @@ def install(
     if changes or old != plan.record:
         installing.install(found, plan, old, changes, reload=reload)
     show(f"installed {plan.record.version}" if changes else "nothing to do: all is as this version has it")
-    if changes and (service.UNITS / service.UNIT).is_file() and service.here() and plan.record.service:
-        try:
-            service.start()
-        except InstallRefused as error:
-            raise InstallRefused(
-                f"installed, but the service does not start, so calls ring unscreened: {error}; see "
-                "`journalctl -u screener`, then `systemctl restart screener`"
-            ) from error
-        show("the service is started: `systemctl status screener`, `screener status`")
+    if changes and plan.record.service and service.here():
+        _start()
     for line in _next(found, plan, reload=reload):
         show(line)
 
@@ -124,6 +117,17 @@ def uninstall(
     if not found.running:
         show("Asterisk is down: once it runs, `asterisk -rx 'database deltree screener'` removes the rest")
     show("uninstalled: calls ring as before")
+
+
+def _start() -> None:
+    try:
+        service.start()
+    except InstallRefused as error:
+        raise InstallRefused(
+            f"installed, but the service does not start, so calls ring unscreened: {error}; see "
+            "`journalctl -u screener`, then `systemctl restart screener`"
+        ) from error
+    show("the service is started: `systemctl status screener`, `screener status`")
 
 
 def _need_root(dry_run: bool, command: str) -> None:

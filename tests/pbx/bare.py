@@ -138,6 +138,12 @@ async def bare(kind: str = "debian", **how: Any) -> AsyncIterator[House]:
         yield House(directory, server, service, phone, caller)
 
 
+def parts(house: House) -> tuple[Installed, Path]:
+    """The service, and Asterisk's directory of configuration."""
+    assert isinstance(house.service, Installed)
+    return house.service, house.directory / "pbx/etc"
+
+
 def tree(directory: Path) -> dict[str, str]:
     """Every file below a directory: its rights and what is in it."""
     found = {}

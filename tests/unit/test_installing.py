@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screener import asterisk, config
-from screener.errors import AsteriskNotFound, ConfigError, InstallRefused
+from screener import config
+from screener.errors import ConfigError, InstallRefused
 from screener.installing import disk, service, site, text
 from tests.pbx.asterisk import CACHE
 from tests.pbx.bare import tree
@@ -25,29 +25,6 @@ if TYPE_CHECKING:
 LINES = st.lists(
     st.sampled_from(["[general]", "a = b", "; remark", "", "#include x.conf", "exten => s,1,NoOp()"])
 )
-ETC = {
-    "asterisk.conf": "[directories]\n{directories}\n[options]\n",
-    "extensions.conf": "; mine\n[from-trunk]\nexten => _X.,1,Dial(PJSIP/phone)\n",
-    "manager.conf": '[general]\nenabled = yes\nport = 5039\n#include "manager.d/*.conf" \n',
-    "manager.d/README.conf": "; nothing\n",
-}
-
-
-@pytest.fixture
-def etc(tmp_path: Path) -> Path:
-    """An Asterisk that is down, below a directory of its own."""
-    directory = tmp_path / "etc"
-    paths = {
-        "astetcdir": directory, "astdatadir": tmp_path / "data", "astspooldir": tmp_path / "spool",
-        "astvarlibdir": tmp_path / "data", "astrundir": tmp_path / "run",
-    }  # fmt: skip
-    for folder in ("etc/manager.d", "data/sounds/en", "spool", "run"):
-        (tmp_path / folder).mkdir(parents=True)
-    for name, content in ETC.items():
-        (directory / name).write_text(
-            content.replace("{directories}", "\n".join(f"{key} => {value}" for key, value in paths.items()))
-        )
-    return directory
 
 
 def arguments(etc: Path) -> list[object]:
@@ -100,29 +77,6 @@ def test_difference__secrets_of_others__are_not_shown() -> None:
     )
     assert not re.search("amp111|x1y2|0123456789abcdef", shown)
     assert "+; one" in shown
-
-
-def test_asterisk__down__is_described_by_its_files(etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(asterisk, "_program", lambda: "")
-    found = asterisk.find(etc)
-    assert (found.running, found.spool, found.sounds) == (
-        False, etc.parent / "spool", etc.parent / "data/sounds",
-    )  # fmt: skip
-
-
-def test_asterisk__several_or_none__is_asked_for(etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    second = etc.parent / "second"
-    second.mkdir()
-    with pytest.raises(AsteriskNotFound, match=r"neither asterisk.conf nor"):
-        asterisk.find(second)
-    (second / "asterisk.conf").write_text("")
-    monkeypatch.setattr(asterisk, "USUAL", (etc, second))
-    with pytest.raises(AsteriskNotFound, match=r"more than one .*--asterisk-etc"):
-        asterisk.find()
-    monkeypatch.setattr(asterisk, "USUAL", (etc.parent,))
-    with pytest.raises(AsteriskNotFound, match=r"no asterisk.conf in"):
-        asterisk.find()
 
 
 def test_region__of_a_time_zone__is_its_country() -> None:
