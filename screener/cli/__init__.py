@@ -3,8 +3,9 @@
 `install` puts all of it beside an Asterisk and takes it out, `service` runs, checks and speaks to the running
 service, `looking` shows what is configured, decided and recorded, `lists` keeps the allow and block entries,
 `feeds` those of others, `trust` what calls taught, `recordings` what was recorded, `campaigns` what is the
-same in it, `packs` what laws say; `ledger` proves the record of calls and erases from it, `cases` gather what
-belongs together, `evidence` takes it to an authority; `messages` are SIP messages; `replay` judges past
+same in it, `packs` what laws say; `ledger` proves the record of calls and erases from it, `cases` shows what
+belongs together, `casework` gathers it, `erasing` erases it, `evidence` takes it to an authority; `messages`
+are SIP messages; `replay` judges past
 calls, `simulate` writes calls to try rules on; `common` is what they share.
 """
 
@@ -18,7 +19,7 @@ import typer
 
 from screener.cli import (
     campaigns,
-    cases,
+    casework,
     evidence,
     feeds,
     install,
@@ -81,7 +82,7 @@ cli.add_typer(trust.cli, name="trust")
 cli.add_typer(messages.cli, name="messages")
 cli.add_typer(ledger.cli, name="ledger")
 cli.add_typer(packs.cli, name="packs")
-cli.add_typer(cases.cli, name="case")
+cli.add_typer(casework.cli, name="case")
 cli.add_typer(evidence.cli, name="evidence")
 
 
