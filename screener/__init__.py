@@ -19,6 +19,8 @@ Then downwards, in the order in which a call meets them:
 11. `cases/`        what belongs together, `packs/` what it broke, `evidence/` the proof of it
 12. `app.py`      the parts put together and run; `doctor/` what can be wrong with them; `cli/` the commands
 
+`installing/` puts all of it beside an Asterisk, and takes it out.
+
 Beside the way of a call: `messages/` is that of a SIP message,
 `mirror.py` copies the lists into Asterisk for the time that we are away,
 `codes.py` puts the last caller on a list when one of our telephones dials a star code, `voicemail.py`
