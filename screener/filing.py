@@ -72,9 +72,10 @@ class Filing:
             self._deliverer.take(ending, said)
         await asyncio.to_thread(self.spool.check)
 
-    async def adopt(self) -> None:
-        """File the recordings that were made while nobody listened; never raises."""
+    async def adopt(self) -> bool:
+        """File the recordings that were made while nobody listened; whether it could. Never raises."""
         try:
+            await self._ledger.flush(readable=True)  # what waits is known, too
             known = await asyncio.to_thread(ledger.filed, self._ledger.path)
             for stem in await asyncio.to_thread(recordings.adopt, self.spool.root, known):
                 await self._adopt(stem)
@@ -82,6 +83,9 @@ class Filing:
             log.error("recordings could not be looked through", reason=str(error))
         except Exception:
             log.exception("recordings could not be looked through")
+        else:
+            return True
+        return False
 
     async def _adopt(self, stem: Path) -> None:
         """File a recording whose call ended while nobody listened, unless it is still being made."""

@@ -53,7 +53,7 @@ SPARE_S = 0.1
 class Messages:
     """Answers the questions about messages, with the parts of `screener`; its policy may be replaced."""
 
-    def __init__(self, screener: Screener, wording: Wording, path: Path) -> None:
+    def __init__(self, screener: Screener, wording: Wording, path: ledger.Place) -> None:
         """`path` is the ledger's."""
         self._screener, self._wording, self._path = screener, wording, path
         self._read_to: dict[Path, int] = {}
@@ -190,7 +190,7 @@ class Messages:
         """File what the dialplan has written there since we looked last."""
         found, read = await asyncio.to_thread(self._read, path)
         if found:
-            await self._screener.ledger.flush()  # what is filed is to be found below
+            await self._screener.ledger.flush(readable=True)  # what is filed is to be found below
             since = min(message.at for message, _ in found) - CLOCKS_DIFFER
             known = await asyncio.to_thread(ledger.messages_filed, self._path, since)
             for n, (message, end) in enumerate(found, 1):

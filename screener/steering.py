@@ -90,7 +90,10 @@ class Steering:
             "ledger": {
                 "healthy": self.ledger.healthy,
                 "waiting": self.ledger.waiting,
+                "outbox": self.ledger.outbox,
                 "dropped": self.ledger.dropped,
+                "trouble": self.ledger.trouble,
+                "other_keys": self.ledger.strangers,
             },
             "recordings": self.screener.filing.spool.status(),
             **self.screener.counters.as_dict(self.screener.policy),

@@ -40,7 +40,7 @@ class Desk:
     """The configuration, the ledger, and the cases in it."""
 
     config: Config
-    path: Path
+    path: ledger.Place
     every: list[cases.Case]
 
     @classmethod

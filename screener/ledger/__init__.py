@@ -50,13 +50,19 @@ case
     about no call: one more thing about a case, see `screener.cases`.
 
 Other kinds may be added: readers pass over what they do not know. Reading order:
-`chain` (what binds the rows), `store` (the file), `writer`, `checkpoints`, `reader`, `verifying`, `keeping`.
+`chain` (what binds the rows), `places` and `database` (where they lie: `sqlite`, `postgres`), `store` (a
+row), `writer`, `chaining`, `outbox` (the way to a database), `checkpoints`, `reader`, `verifying`, `keeping`,
+`copying`.
 """
 
+from screener.ledger.copying import copy
 from screener.ledger.excerpts import excerpt, received, rows
 from screener.ledger.keeping import Erased, Hold, Keeper
+from screener.ledger.outbox import waiting
+from screener.ledger.places import Place, Postgres
 from screener.ledger.reader import (
     CallRecord,
+    Sought,
     call,
     calls,
     calls_came_by,
@@ -81,12 +87,16 @@ __all__ = [
     "Hold",
     "Keeper",
     "Ledger",
+    "Place",
+    "Postgres",
     "Report",
     "Row",
+    "Sought",
     "append",
     "call",
     "calls",
     "calls_came_by",
+    "copy",
     "count",
     "deleted",
     "ends",
@@ -101,4 +111,5 @@ __all__ = [
     "rows",
     "state_of",
     "verify",
+    "waiting",
 ]

@@ -7,15 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from screener.ledger import checkpoints
-from screener.ledger.reader import ROWS_OF_CALL, CallRecord, _fold, _shown, reading, state_of
-from screener.ledger.store import Row, decode, micros, writing
+from screener.ledger.reader import CallRecord, Sought, _each, _fold, _shown, reading, state_of
+from screener.ledger.store import Row, decode, writing
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Collection, Iterator
     from datetime import datetime
-    from pathlib import Path
 
+    from screener.ledger.database import Database
+    from screener.ledger.places import Place
     from screener.signing import Signer
 
 BETWEEN_BOUND: Final = 200_000
@@ -24,9 +24,12 @@ ABOUT_NO_CALL = """
 SELECT pbx, call_id, kind, at_us, body FROM row
 WHERE pbx = '' AND call_id = '' AND kind = ? AND body != '' ORDER BY seq
 """
-MESSAGES = "SELECT DISTINCT pbx, call_id FROM row WHERE kind = 'message' AND at_us >= ? AND body != ''"
+MESSAGES = """
+SELECT pbx, call_id FROM row AS this WHERE kind = 'message' AND at_us >= ? AND body != ''
+GROUP BY pbx, call_id ORDER BY min(seq)
+"""
 OF_CALL = "SELECT seq FROM row WHERE call_id = ?"
-OF_CASE = "SELECT seq FROM row WHERE pbx = '' AND call_id = '' AND kind = 'case' AND instr(body, ?)"
+OF_CASE = "SELECT seq FROM row WHERE pbx = '' AND call_id = '' AND kind = 'case' AND instr(body, ?) > 0"
 SIGNED = "SELECT min(seq) FROM row WHERE kind = 'checkpoint' AND seq > ?"
 LINKED = """
 SELECT seq, pbx, call_id, kind, at_us, body, salt, digest, hash FROM row JOIN link USING (seq)
@@ -35,17 +38,19 @@ WHERE seq BETWEEN ? AND ? ORDER BY seq
 COLUMNS: Final = ("seq", "pbx", "call_id", "kind", "at_us", "body", "salt", "digest", "hash")
 
 
-def rows(path: Path, kind: str) -> list[Row]:
+def rows(path: Place, kind: str) -> list[Row]:
     """The rows of a kind that are about no call, in the order of writing; LedgerError as `calls`."""
     with reading(path) as db:
         return [decode(*row) for row in db.execute(ABOUT_NO_CALL, (kind,))]
 
 
-def received(path: Path, since: datetime | None = None) -> Iterator[CallRecord]:
-    """Messages in the form of calls: what was written stands as `transcript`; LedgerError as `calls`."""
+def received(
+    path: Place, since: datetime | None = None, sought: Sought | None = None
+) -> Iterator[CallRecord]:
+    """Messages in the form of calls: what was written stands as `transcript`; otherwise as `calls`."""
     with reading(path) as db:
-        for key in db.execute(MESSAGES, (micros(since),)).fetchall():
-            record = _fold([decode(*row) for row in db.execute(ROWS_OF_CALL, key)])
+        for rows in _each(db, MESSAGES, since, sought):
+            record = _fold(rows)
             body = _shown(next(row.body for row in record.rows if row.kind == "message"))
             yield replace(
                 record,
@@ -57,7 +62,7 @@ def received(path: Path, since: datetime | None = None) -> Iterator[CallRecord]:
 
 
 def excerpt(
-    path: Path, case: str, calls: Collection[str], signer: Signer, *, withhold: bool
+    path: Place, case: str, calls: Collection[str], signer: Signer, *, withhold: bool
 ) -> Iterator[dict[str, Any]]:
     """The rows of a case, by its name in them, and of these calls, with all links in between.
 
@@ -75,7 +80,7 @@ def excerpt(
             (before,) = db.execute("SELECT hash FROM link WHERE seq = ?", (first - 1,)).fetchone() or (
                 "0" * 64,
             )
-            for row in db.execute(LINKED, (first, last)):
+            for row in db.stream(LINKED, (first, last)):
                 told = dict(zip(COLUMNS, row, strict=True)) | {"before": before}
                 before = told["hash"]
                 if told["kind"] != "checkpoint" and (withhold or told["seq"] not in wanted):
@@ -83,6 +88,6 @@ def excerpt(
                 yield told
 
 
-def _wanted(db: sqlite3.Connection, case: str, calls: Collection[str]) -> set[int]:
+def _wanted(db: Database, case: str, calls: Collection[str]) -> set[int]:
     wanted = {seq for call in calls for (seq,) in db.execute(OF_CALL, (call,))}
     return wanted | {seq for (seq,) in db.execute(OF_CASE, (json.dumps(case),))}

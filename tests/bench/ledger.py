@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from screener.ledger import Ledger, Row, store, verify
+from screener.ledger import Ledger, Row, sqlite, store, verify
 from screener.signing import Signer
 
 QUEUED = 20_000
@@ -57,14 +57,14 @@ async def chained(path: Path, rows: int, signer: Signer) -> None:
     """A ledger of format 1 is opened, and gets rows meanwhile."""
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA journal_mode = WAL")
-        for statement in store.ROWS.split(";;"):
+        for statement in sqlite.ROWS.split(";;"):
             db.execute(statement)
         db.execute("PRAGMA user_version = 1")
         db.executemany(store.INSERT, (store.encode(row(n)) for n in range(rows)))
         db.commit()
     began, first_s = time.perf_counter(), 0.0
     with Ledger.open(path, signer=signer) as ledger:
-        while ledger._behind:
+        while ledger._sink.behind:
             ledger.append(row(0))
             await asyncio.sleep(0.01)
             if not first_s:
