@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from screener import number
 from screener.call import fits
+from screener.ledger import Sought
+from screener.ledger.keeping import TAIL_DIGITS
 from screener.packs import Contact
 
 if TYPE_CHECKING:
@@ -85,6 +87,15 @@ class Case:
             or campaign_of(record).get("campaign") in self.campaigns
             or any(fits(pattern, caller) for pattern in self.numbers if caller)
         )
+
+    @property
+    def sought(self) -> Sought:
+        """What tells calls that `has` may take from others, without reading those."""
+        # Of a number the end is in every form in which it can be presented, of a prefix all but the plus.
+        texts = [one[-TAIL_DIGITS:] if not one.endswith("*") else one[1:-1] for one in sorted(self.numbers)]
+        judged = [(kind, text) for text in texts for kind in ("setup", "challenge", "message")]
+        heard = [("campaign", f'"campaign":{one}') for one in sorted(self.campaigns)]
+        return Sought(sorted(self.calls), [*judged, *heard], unjudged=bool(self.numbers))
 
     def take(self, row: Row) -> None:
         """Let one more row change it; what a newer screener may have written there changes nothing."""

@@ -58,16 +58,17 @@ class Desk:
 
     def records(self, case: cases.Case) -> list[CallRecord]:
         """Its calls and messages."""
-        return [one for one in self.every_record() if case.has(one, self.config.settings.region)]
+        return [one for one in self._records(case.sought) if case.has(one, self.config.settings.region)]
 
-    def every_record(self, since: datetime | None = None) -> Iterator[CallRecord]:
-        """All calls and messages of the ledger."""
-        yield from ledger.calls(self.path, since=since)
-        yield from ledger.received(self.path, since)
+    def _records(self, sought: ledger.Sought, since: datetime | None = None) -> Iterator[CallRecord]:
+        """Calls and messages of the ledger, at least those that are sought."""
+        yield from ledger.calls(self.path, since=since, sought=sought)
+        yield from ledger.received(self.path, since, sought)
 
     def suggestions(self, since: datetime | None = None) -> list[suggesting.Suggestion]:
         """What might be cases."""
-        return suggesting.suggest(self.every_record(since), self.every, self.config.settings.region)
+        found = self._records(suggesting.SOUGHT, since)
+        return suggesting.suggest(found, self.every, self.config.settings.region)
 
     @property
     def keeper(self) -> ledger.Keeper:
