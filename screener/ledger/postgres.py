@@ -76,8 +76,6 @@ INSERT INTO format VALUES (2);
 RIGHTS = "may this user do so? docs/evidence.md has the GRANTs"
 ADVICE = {
     "08": "does PostgreSQL run, and is ledger.url right?",
-    "28": "check the user and the password of ledger.url",
-    "3D": "create the database first: createdb",
     "42501": RIGHTS,
     "25006": "this server takes no writes: name the primary in ledger.url",
     "53100": "the server's disk is full: make room",
@@ -216,6 +214,8 @@ def to_keep(place: Postgres) -> Server:
 
 
 def _advice(error: psycopg.Error) -> str:
+    if "FATAL:" in str(error) and not error.sqlstate:
+        return "the server refuses: check database, user and password of ledger.url, and its pg_hba.conf"
     state = error.sqlstate or "08"
     return ADVICE.get(state) or ADVICE.get(state[:2]) or "see the server's log"
 
