@@ -17,6 +17,8 @@ import pytest
 
 from screener.ledger import Ledger, Place, calls, verify, waiting
 from screener.signing import Signer
+from tests.pbx.faults import AGAIN_S, AT_ONCE_S, Ear, reaches_us, somebody
+from tests.pbx.house import House
 from tests.postgres import Cluster, cluster, spell, sql
 
 if TYPE_CHECKING:
@@ -128,3 +130,41 @@ def started(name: str, key: Path, place: Place) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
     )
+
+
+async def test_calls__postgresql_killed_then_the_screener_too__are_screened_at_once_and_no_row_is_lost(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    url = cluster.place(tmp_path).url
+    async with House.open(ledger={"url": url}) as house, Ear.open(house.pbx) as ear:
+        numbers = [somebody() for _ in range(4)]
+        assert (await reaches_us(house, ear, AT_ONCE_S, numbers[0]))["Missed"] == ""
+        await house.ended(AGAIN_S, number=numbers[0])
+        for n, harm in enumerate([cluster.kill, lambda: cluster.signal_all(signal.SIGSTOP)], 1):
+            await asyncio.to_thread(harm)
+            assert (await reaches_us(house, ear, AT_ONCE_S, numbers[n]))["Missed"] == ""
+            if n == 1:
+                await house.service.logged("PostgreSQL does not take the rows of the ledger")
+                code, output = await house.service.command("status")
+                assert (code, "ledger: NOT writing" in output) == (0, True), output
+                code, output = await house.service.command("calls")
+                assert (code, "does PostgreSQL run" in output) == (6, True), output
+                await asyncio.to_thread(cluster.start)
+                await house.ended(20, number=numbers[n])
+        await waits(house)
+        await house.service.kill()
+        await asyncio.to_thread(cluster.signal_all, signal.SIGCONT)
+        await house.service.start()
+        for number in numbers[1:3]:
+            await house.ended(20, number=number)
+        assert (await reaches_us(house, ear, AT_ONCE_S, numbers[3]))["Missed"] == ""
+        await house.ended(AGAIN_S, number=numbers[3])
+        assert await house.service.stop() == 0
+        assert verify(house.service.ledger, Signer.of(house.service.state).public).problems == []
+
+
+async def waits(house: House) -> None:
+    """Wait until the question and the end of a call are in the outbox."""
+    async with asyncio.timeout(AGAIN_S):
+        while waiting(house.service.ledger) < 2:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.05)
