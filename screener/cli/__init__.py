@@ -11,6 +11,7 @@ on; `common` is what they share.
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import structlog
 import typer
@@ -40,6 +41,24 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        service.version()
+        raise typer.Exit
+
+
+@cli.callback()
+def _screener(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
 cli.command()(service.version)
 cli.command()(service.run)
 cli.command()(service.check)

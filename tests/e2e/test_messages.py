@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from screener import ledger
+from tests.pbx.asterisk import find_binary
 from tests.pbx.faults import AT_ONCE_S, BY_DEADLINE_S, LOADED_S, somebody
 from tests.pbx.house import House
 
@@ -150,13 +151,19 @@ async def test_message__hostile_body__arrives_as_asterisk_has_it_and_forges_noth
     [
         (b'"a,sip:b@127.0.0.1,pjsip:other" <sip:+8613900000001@127.0.0.1>', b"sip:+8613900000001@127"),
         (b'"\\"),sip:evil@x" <sip:+8613900000001@127.0.0.1>', b"<sip:+8613900000001@127"),
-        (b'"' + b"x" * 500 + b'" <sip:+8613900000001@127.0.0.1>', b"<sip:+8613900000001@127"),
+        pytest.param(
+            b'"' + b"x" * 500 + b'" <sip:+8613900000001@127.0.0.1>', b"<sip:+8613900000001@127",
+            marks=pytest.mark.skipif(
+                find_binary().version.endswith("deb11u10"),
+                reason="deb11u10 loses the sender's address, and a header of more than 512 bytes",
+            ),
+        ),
         (b'"(x" <sip:95588@127.0.0.1>', b'"(x" <sip:95588@127'),
         ('"银行" <sip:95588@127.0.0.1>'.encode(), b"<sip:95588@127"),  # Asterisk drops such a name
         (b"<sip:CMB@127.0.0.1;a=b>", b"<sip:CMB@127"),
         (b"<sip:139,sip:evil@127.0.0.1>", b"<sip:139sip@127"),
     ],
-)
+)  # fmt: skip
 async def test_message__hostile_sender__reaches_whom_it_was_for(sender: bytes, shown: bytes) -> None:
     async with opened() as house:
         await house.caller.message("100", b"hi", sender=sender)
