@@ -62,7 +62,6 @@ from screener.ledger.outbox import waiting
 from screener.ledger.places import Place, Postgres
 from screener.ledger.reader import (
     CallRecord,
-    Sought,
     call,
     calls,
     calls_came_by,
@@ -77,6 +76,7 @@ from screener.ledger.reader import (
     oldest_first,
     state_of,
 )
+from screener.ledger.sought import Sought
 from screener.ledger.store import Row, append
 from screener.ledger.verifying import Report, verify
 from screener.ledger.writer import Ledger

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from screener.ledger import checkpoints
-from screener.ledger.reader import CallRecord, Sought, _each, _fold, _shown, reading, state_of
+from screener.ledger.reader import CallRecord, _each, _fold, _shown, reading, state_of
 from screener.ledger.store import Row, decode, writing
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from screener.ledger.database import Database
     from screener.ledger.places import Place
+    from screener.ledger.sought import Sought
     from screener.signing import Signer
 
 BETWEEN_BOUND: Final = 200_000
@@ -73,6 +74,7 @@ def excerpt(
         wanted = _wanted(db, case, calls)
         if db.execute(SIGNED, (max(wanted),)).fetchone() == (None,):
             checkpoints.sign(db, path, signer)
+        db.snapshot()
         (end,) = db.execute(SIGNED, (max(wanted),)).fetchone()
         whole = end - min(wanted) <= BETWEEN_BOUND
         spans = [(min(wanted), end)] if whole else [(seq, seq) for seq in sorted({*wanted, end})]

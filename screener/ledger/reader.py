@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from operator import attrgetter
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from screener.ledger.database import to_read, told
+from screener.ledger.sought import Sought
 from screener.ledger.sqlite import KEEPING
 from screener.ledger.store import Row, decode, micros
 from screener.text import escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from screener.ledger.database import Database
@@ -47,12 +48,6 @@ SELECT pbx, call_id, kind, at_us, body FROM row
 WHERE (pbx, call_id) IN (VALUES {}) AND body != '' ORDER BY seq
 """
 
-OF_BODY = "SELECT pbx, call_id FROM row WHERE kind = ? AND instr(body, ?) > 0"
-OF_IDS = "SELECT pbx, call_id FROM row WHERE call_id IN ({})"
-UNJUDGED = """
-SELECT pbx, call_id FROM row AS lone WHERE kind = 'end' AND NOT EXISTS (
-    SELECT 1 FROM row WHERE pbx = lone.pbx AND call_id = lone.call_id AND kind IN ('setup', 'challenge')
-)"""
 ENDS = """
 SELECT pbx, call_id, kind, at_us, body FROM row
 WHERE at_us >= ? AND body != '' AND kind = 'end' ORDER BY at_us DESC, seq DESC
@@ -61,31 +56,6 @@ ERASED = f"SELECT body FROM row WHERE {KEEPING} AND kind = 'erased'"  # noqa: S6
 CAME_BY = (
     "SELECT 1 FROM row WHERE at_us >= ? AND body != '' AND kind = 'setup' AND instr(body, ?) > 0 LIMIT 1"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Sought:
-    """Which calls and messages can be meant at all, so that others are not read: told by their rows alone.
-
-    Those of a Uniqueid in `calls`, those with a row of a kind that has a text in its body (`bodies`: kinds
-    and texts as stored), and with `unjudged` all that nobody judged.
-    """
-
-    calls: Sequence[str] = ()
-    bodies: Sequence[tuple[str, str]] = ()
-    unjudged: bool = False
-
-    def among(self, sql: str) -> tuple[str, list[str]]:
-        """The query for calls, narrowed to these, and the parameters that come before its own."""
-        which = [OF_BODY] * len(self.bodies)
-        which += [UNJUDGED] * self.unjudged
-        which.append(OF_IDS.format(", ".join(["?", *"?" * len(self.calls)])))
-        narrowed = f"WHERE (this.pbx, this.call_id) IN ({' UNION '.join(which)}) AND"
-        return sql.replace("WHERE", narrowed, 1), [
-            *chain.from_iterable(self.bodies),
-            "-",
-            *map(escaped, self.calls),
-        ]
 
 
 @dataclass(frozen=True, slots=True)

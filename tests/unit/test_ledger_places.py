@@ -28,6 +28,7 @@ from screener.ledger import (
     append,
     calls,
     copy,
+    excerpt,
     postgres,
     received,
     rows,
@@ -339,3 +340,12 @@ def test_forward__again_after_an_answer_that_was_lost__adds_nothing(cluster: Clu
     chain.forward([(n, encode(told(n))) for n in range(2, 6)], "a")
     chain.close()
     assert [one.call_id for one in calls(chain.place)] == ["1.5", "1.4", "1.3", "1.2", "1.1"]
+
+
+async def test_excerpt__of_a_call__ends_with_the_checkpoint_that_it_makes(
+    place: Place, tmp_path: Path
+) -> None:
+    await filled(place)
+    told_of = list(excerpt(place, "", ["1.2"], Signer.of(tmp_path / "key"), withhold=False))
+    assert [(one["seq"], one["kind"]) for one in told_of][::3] == [(3, "setup"), (6, "checkpoint")]
+    assert verify(place).problems == []
