@@ -21,7 +21,7 @@ from screener.errors import AmiError, KeyUnusable, ScreenerError
 from screener.feeds import FeedStore, Refresher, terms_of
 from screener.filing import Filing
 from screener.ledger import Ledger, Place, Postgres
-from screener.messages import Messages
+from screener.messages import Bounds, Messages
 from screener.mirror import Mirror
 from screener.screening import Screener
 from screener.signing import Signer
@@ -172,7 +172,8 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
         ami=ami, state=state, policy=config.policy, ledger=written, place=place, filing=filing, clock=now,
         learning=learning, mailboxes=mailboxes, long_call_s=settings.trust.long_call_s,
     )  # fmt: skip
-    messages = Messages(screener, config.wording, path)
+    bounds = Bounds(settings.messages.per_sender_hour, settings.messages.per_hour)
+    messages = Messages(screener, config.wording, path, bounds)
     steering = Steering(
         config, ami=ami, state=state, ledger=written, screener=screener, feeds=feeds, hangup=hangup,
         clock=now, commands={"release": messages.release},

@@ -3,9 +3,9 @@
 `service` runs, checks and speaks to the running service, `looking` shows what is configured, decided
 and recorded, `lists` keeps the allow and block entries, `feeds` those of others, `trust` what calls
 taught, `recordings` what was recorded, `campaigns` what is the same in it, `packs` what laws say; `ledger`
-proves the record of calls and erases from it, `cases` gather what belongs together, `evidence` takes it to
-an authority; `messages` are SIP messages; `replay` judges past calls, `simulate` writes calls to try rules
-on; `common` is what they share.
+proves the record of calls and erases from it, `cases` shows what belongs together, `casework` gathers it,
+`erasing` erases it, `evidence` takes it to an authority; `messages` are SIP messages; `replay` judges past
+calls, `simulate` writes calls to try rules on; `common` is what they share.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import typer
 
 from screener.cli import (
     campaigns,
-    cases,
+    casework,
     evidence,
     feeds,
     ledger,
@@ -78,7 +78,7 @@ cli.add_typer(trust.cli, name="trust")
 cli.add_typer(messages.cli, name="messages")
 cli.add_typer(ledger.cli, name="ledger")
 cli.add_typer(packs.cli, name="packs")
-cli.add_typer(cases.cli, name="case")
+cli.add_typer(casework.cli, name="case")
 cli.add_typer(evidence.cli, name="evidence")
 
 

@@ -105,6 +105,7 @@ def _parts(answer: dict[str, Any]) -> list[str]:
         for stage, actions in answer["verdicts"].items()
     ]
     failures = [f"{times} {name}" for name, times in answer["failures"].items()]
+    unfiled = [f"{times} {name}, not filed" for name, times in answer["unfiled_messages"].items()]
     profiles = [f"{name} {times}" for name, times in answer["profiles"].items()]
     return [
         f"Asterisk at {ami['address']}: {since}, {ami['reconnects']} reconnects",
@@ -120,6 +121,7 @@ def _parts(answer: dict[str, Any]) -> list[str]:
         *(f"recordings NOT in order: {alarm}" for alarm in kept["alarms"]),
         f"verdicts: {'; '.join(verdicts) or 'none yet'}",
         *([f"without a verdict: {', '.join(failures)}"] if failures else []),
+        *([f"messages beyond their bound: {', '.join(unfiled)}"] if unfiled else []),
         *([f"by profile: {', '.join(profiles)}"] if profiles else []),
     ]
 

@@ -31,8 +31,10 @@ message
     `wording` as of a transcript. Without a verdict it came while the screener was away.
 message-end
     `status` (delivered, held, filed, unreachable), `missed` as of a call.
-message-release
-    somebody had it delivered afterwards.
+message-releasing
+    somebody has begun to have it delivered afterwards; nobody else may meanwhile.
+message-release, message-release-failed
+    it was delivered so; or not, for `reason`.
 delivered
     `mailbox` into which the recording went besides, `status` (SUCCESS, or VoiceMail's word for why not),
     `message` (its path without ending).
@@ -51,13 +53,15 @@ case
 
 Other kinds may be added: readers pass over what they do not know. Reading order:
 `chain` (what binds the rows), `places` and `database` (where they lie: `sqlite`, `postgres`), `store` (a
-row), `writer`, `chaining`, `outbox` (the way to a database), `checkpoints`, `reader`, `verifying`, `keeping`,
-`copying`.
+row), `writer`, `chaining`, `outbox` (the way to a database), `checkpoints`, `reader`, `verifying`, `holds`,
+`keeping`, `claiming`, `copying`.
 """
 
+from screener.ledger.claiming import claim
 from screener.ledger.copying import copy
 from screener.ledger.excerpts import excerpt, received, rows
-from screener.ledger.keeping import Erased, Hold, Keeper
+from screener.ledger.holds import Hold
+from screener.ledger.keeping import Erased, Keeper
 from screener.ledger.outbox import waiting
 from screener.ledger.places import Place, Postgres
 from screener.ledger.reader import (
@@ -96,6 +100,7 @@ __all__ = [
     "call",
     "calls",
     "calls_came_by",
+    "claim",
     "copy",
     "count",
     "deleted",

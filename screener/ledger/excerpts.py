@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from screener.ledger import checkpoints
-from screener.ledger.reader import CallRecord, _each, _fold, _shown, reading, state_of
+from screener.ledger.reader import CallRecord, _each, reading, record_of
 from screener.ledger.store import Row, decode, writing
 
 if TYPE_CHECKING:
@@ -51,15 +50,7 @@ def received(
     """Messages in the form of calls: what was written stands as `transcript`; otherwise as `calls`."""
     with reading(path) as db:
         for rows in _each(db, MESSAGES, since, sought):
-            record = _fold(rows)
-            body = _shown(next(row.body for row in record.rows if row.kind == "message"))
-            yield replace(
-                record,
-                call=body["call"],
-                verdict=body.get("verdict", {}),
-                transcript={"text": body["call"].get("text", ""), "wording": body.get("wording", [])},
-                end={"disposition": state_of(record.rows)},
-            )
+            yield record_of(rows)
 
 
 def excerpt(

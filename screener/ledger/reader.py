@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from operator import attrgetter
 from pathlib import PurePath
@@ -238,6 +238,21 @@ def reading(path: Place) -> Iterator[Database]:
     with told(path, "read"), closing(to_read(path)) as db:
         db.snapshot()
         yield db
+
+
+def record_of(rows: list[Row]) -> CallRecord:
+    """The rows of a call, or of a message: of that, what was written stands as `transcript`."""
+    record = _fold(rows)
+    body = next((_shown(row.body) for row in record.rows if row.kind == "message"), None)
+    if body is None:
+        return record
+    return replace(
+        record,
+        call=body["call"],
+        verdict=body.get("verdict", {}),
+        transcript={"text": body["call"].get("text", ""), "wording": body.get("wording", [])},
+        end={"disposition": state_of(record.rows)},
+    )
 
 
 def _fold(rows: list[Row]) -> CallRecord:

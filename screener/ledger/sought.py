@@ -31,6 +31,15 @@ class Sought:
     bodies: Sequence[tuple[str, str]] = ()
     unjudged: bool = False
 
+    @classmethod
+    def of_any(cls, several: Sequence[Sought]) -> Sought:
+        """What one of these describes."""
+        return cls(
+            [call for one in several for call in one.calls],
+            list(dict.fromkeys(body for one in several for body in one.bodies)),
+            unjudged=any(one.unjudged for one in several),
+        )
+
     def among(self, sql: str) -> tuple[str, list[str]]:
         """The query for calls, narrowed to these, and the parameters that come before its own."""
         which = [OF_BODY] * len(self.bodies)
