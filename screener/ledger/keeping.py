@@ -298,5 +298,4 @@ class _Recording(NamedTuple):
 
 def _wipe(db: Database, done: Erased) -> None:
     """Let the file's log not keep what was erased in the file."""
-    if done.rows and not done.dry_run and (why := db.wipe()):
-        done.failed.append(why)
+    done.failed += [why] if done.rows and not done.dry_run and (why := db.wipe()) else []
