@@ -20,7 +20,7 @@ from screener.delivering import Deliverer
 from screener.errors import KeyUnusable, ScreenerError
 from screener.feeds import FeedStore, Refresher, terms_of
 from screener.filing import Filing, after_each_gap
-from screener.ledger import Ledger
+from screener.ledger import Ledger, Place, Postgres
 from screener.messages import Bounds, Messages
 from screener.mirror import Mirror
 from screener.screening import Screener
@@ -65,8 +65,10 @@ def now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - this is the clock that is handed out
 
 
-def ledger_path(settings: Settings) -> Path:
+def ledger_path(settings: Settings) -> Place:
     """Where the ledger is."""
+    if settings.ledger.url:
+        return Postgres(settings.ledger.url, settings.state_dir)
     return settings.state_dir / LEDGER_FILE
 
 
@@ -292,7 +294,7 @@ async def _kept_up(
 def _ledger(settings: Settings) -> Ledger:
     """The open ledger; one whose checkpoints cannot be signed is better than none."""
     try:
-        signer = Signer.of(settings.state_dir)
+        signer = Signer.of(settings.state_dir, anew=True)
     except KeyUnusable as error:
         log.error("the checkpoints of the ledger are not signed", reason=str(error))
         signer = None

@@ -28,7 +28,6 @@ from screener.text import escaped
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
-    from pathlib import Path
 
     from screener.ami import Ami
     from screener.facts import Place
@@ -102,7 +101,7 @@ class Codes:
         ami: Ami,
         lists: Lists,
         learning: Learning,
-        ledger_path: Path,
+        ledger_path: ledger.Place,
         place: Place,
         *,
         clock: Callable[[], datetime],

@@ -160,7 +160,7 @@ class Deliverer:
     async def _record(self, call_id: str) -> CallRecord | None:
         try:
             async with asyncio.timeout(FLUSH_S):
-                await self._ledger.flush()
+                await self._ledger.flush(readable=True)
             return await asyncio.to_thread(ledger.call, self._ledger.path, call_id)
         except (LedgerError, TimeoutError):
             return None

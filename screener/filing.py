@@ -86,9 +86,10 @@ class Filing:
             self._deliverer.take(ending, said)
         await asyncio.to_thread(self.spool.check)
 
-    async def adopt(self) -> None:
-        """File the recordings that were made while nobody listened; never raises."""
+    async def adopt(self) -> bool:
+        """File the recordings that were made while nobody listened; whether it could. Never raises."""
         try:
+            await self._ledger.flush(readable=True)  # what waits is known, too
             known = await asyncio.to_thread(ledger.filed, self._ledger.path)
             for stem in await asyncio.to_thread(recordings.adopt, self.spool.root, known):
                 with telemetry.about_call(stem.name):
@@ -97,6 +98,9 @@ class Filing:
             log.error("recordings could not be looked through", reason=str(error))
         except Exception:
             log.exception("recordings could not be looked through")
+        else:
+            return True
+        return False
 
     async def _adopt(self, stem: Path) -> None:
         """File a recording whose call ended while nobody listened, unless it is still being made."""
@@ -147,7 +151,8 @@ async def after_each_gap(ami: Ami, filing: Filing, deliverer: Deliverer, connect
             await _compare_places(ami, filing.spool.root)
             with contextlib.suppress(AmiError):  # the next connection tries again
                 await deliverer.announce()
-        await filing.adopt()
+        if not await filing.adopt():
+            again = REVISIT_S
 
 
 async def _compare_places(ami: Ami, directory: Path) -> None:

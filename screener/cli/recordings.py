@@ -154,7 +154,7 @@ def _state(root: Path, path: str, filed: str) -> str:
     return "missing" if not now else "ok" if now == filed else "changed"
 
 
-def _unfiled(root: Path, path: Path) -> Iterator[Path]:
+def _unfiled(root: Path, path: ledger.Place) -> Iterator[Path]:
     """Files of which the ledger knows nothing, though nobody writes to them any more."""
     known = ledger.filed(path)
     before = app.now().timestamp() - UNFILED_S

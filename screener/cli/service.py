@@ -115,7 +115,8 @@ def reload(site: Site = None) -> None:
 def _parts(answer: dict[str, Any]) -> list[str]:
     ami, store, ledger, kept = (answer[name] for name in ("ami", "store", "ledger", "recordings"))
     since = f"connected since {ami['connected_since']}" if ami["connected_since"] else "NOT connected"
-    written = "good" if ledger["healthy"] else "NOT writing"
+    written = "good" if ledger["healthy"] else f"NOT writing: {ledger['trouble']}"
+    forwarded = f"{ledger['outbox']} in the outbox, " * bool(ledger["outbox"])
     verdicts = [
         f"{stage}: " + ", ".join(f"{times} {action}" for action, times in actions.items())
         for stage, actions in answer["verdicts"].items()
@@ -130,7 +131,11 @@ def _parts(answer: dict[str, Any]) -> list[str]:
         "store: " + ("reachable" if store["reachable"] else f"NOT reachable, {store['reason']}"),
         *([f"store: {store['risk']}"] if store["risk"] else []),
         *([f"trust: {lost} lessons lost"] if (lost := store["lost_lessons"]) else []),
-        f"ledger: {written}, {ledger['waiting']} rows waiting, {ledger['dropped']} lost",
+        f"ledger: {written}, {ledger['waiting']} rows waiting, {forwarded}{ledger['dropped']} lost",
+        *(
+            f"ledger: ANOTHER key, {key}, signed rows up to {seq}: see `screener ledger verify`"
+            for key, seq in ledger["other_keys"].items()
+        ),
         f"recordings: {kept['filed']} filed, {kept['lost']} lost, {kept['refused']} not made: too many",
         *(f"recordings NOT in order: {alarm}" for alarm in kept["alarms"]),
         f"verdicts: {'; '.join(verdicts) or 'none yet'}",

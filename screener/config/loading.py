@@ -58,6 +58,7 @@ SECRET_VARIABLE = "SCREENER_AMI_SECRET"  # noqa: S105 - the name, not the secret
 _NO_ACTIONS = Actions(challenge=None, voicemail=None, reject=None)
 """Stands in for actions that are wrong, while the rest is checked."""
 
+INSTALL_POSTGRES = "pip install 'asterisk-screener[postgres]'"
 PLACEHOLDER = "CHANGE-ME"
 """What the shipped manager.conf says in place of a secret."""
 _HIDDEN = "********"
@@ -155,6 +156,7 @@ def load(
     settings = _checked(Settings, SETTINGS, layers)
     if settings is not None:
         problems += _two_secrets(layers.trees[SETTINGS], settings)
+        problems += _ledger(layers.trees[SETTINGS], settings.ledger.url)
     actions = _checked(PolicyFile, POLICY, layers)
     feeds = _checked(FeedsFile, FEEDS, layers, defaults_under="feeds")
     examples = _checked(ExamplesFile, EXAMPLES, layers, defaults_under="examples")
@@ -281,6 +283,24 @@ def _two_secrets(tree: Tree, settings: Settings) -> Iterator[str]:
         yield f"{place}: ami.secret_file: ami.secret is set as well; keep one of the two"
 
 
+def _ledger(tree: Tree, url: str) -> Iterator[str]:
+    """What is wrong with a ledger in PostgreSQL before it is asked."""
+    if not url:
+        return
+    try:
+        from psycopg import Error, conninfo  # noqa: PLC0415 - an extra, and a fifth of a second
+    except ImportError:
+        why = f"the extra postgres is not installed: {INSTALL_POSTGRES}"
+    else:
+        try:
+            conninfo.conninfo_to_dict(url)
+        except Error:  # its text may quote the password
+            why = "not a URL that PostgreSQL understands; expected postgresql://user@host/database"
+        else:
+            return
+    yield f"{locate(tree, ('ledger', 'url')).place}: ledger.url: {why}"
+
+
 def _leaves(path: str, node: Node) -> Iterator[Effective]:
     if isinstance(node, Tree):
         for key, below in node.items():
@@ -297,6 +317,6 @@ def _shown(path: str, text: str) -> str:
         return _HIDDEN
     if path == "screener.notify.urls":
         return f"{text.partition(':')[0]}://{_HIDDEN}"
-    if path == "screener.redis.url":
-        return re.sub(r"(?<=:)[^:@/]+(?=@)", _HIDDEN, text)
+    if path in {"screener.redis.url", "screener.ledger.url"}:
+        return re.sub(r"(?<=:)[^:@/]+(?=@)|(?<=[?&]password=)[^&]+", _HIDDEN, text)
     return text

@@ -72,6 +72,10 @@ _redis_url = such(
     re.compile(r"$|(rediss?|unix)://[^/]*/?").match,
     "expected redis://host:port/0, rediss://… or unix:///path, or nothing",
 )
+_postgres_url = such(
+    re.compile(r"$|postgres(ql)?://[!-~]+").match,
+    "expected postgresql://user@host/database, or nothing",
+)
 _zone = such(_is_zone, "no such time zone; expected a name of the IANA database such as Asia/Shanghai or UTC")
 _number = such(
     re.compile(r"\+?[0-9]{2,15}", re.ASCII).fullmatch, "expected 2 to 15 digits, with or without a leading +"
@@ -143,6 +147,12 @@ class Redis(Written):
     def memory_bytes(self) -> int:
         """How much the embedded server may hold."""
         return self.memory_mb << 20
+
+
+class Ledger(Written):
+    """Where the ledger is; an empty URL means a file. The URL may hold a password."""
+
+    url: Annotated[OptionalLine, _postgres_url] = Field(repr=False)
 
 
 class TrunkSettings(Written):
@@ -220,6 +230,7 @@ class Settings(Written):
 
     ami: Ami
     redis: Redis
+    ledger: Ledger
     state_dir: Directory
     recordings_dir: Directory
     region: Region

@@ -24,7 +24,6 @@ from screener.wording import facts_of_message
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from screener.messages.bounds import Bounds
     from screener.screening import Screener
@@ -43,7 +42,7 @@ SPARE_S = 0.1
 class Messages:
     """Answers the questions about messages, with the parts of `screener`; its policy may be replaced."""
 
-    def __init__(self, screener: Screener, wording: Wording, path: Path, bounds: Bounds) -> None:
+    def __init__(self, screener: Screener, wording: Wording, path: ledger.Place, bounds: Bounds) -> None:
         """`path` is the ledger's."""
         self._bounds, self._unfiled = bounds, dict[str, None]()
         self._screener, self._wording, self._path = screener, wording, path

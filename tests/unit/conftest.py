@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.commandline import command
+from tests.postgres import cluster, place
 from tests.valkey import state_directory, store_url, valkey_server
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["command", "state_directory", "store_url", "valkey_server"]
+__all__ = ["cluster", "command", "place", "state_directory", "store_url", "valkey_server"]
 
 ETC = {
     "asterisk.conf": "[directories]\n{directories}\n[options]\n",
