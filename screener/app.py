@@ -9,15 +9,16 @@ import signal
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import structlog
 
-from screener import listening, notifying, number, retention
+from screener import housekeeping, listening, notifying, number, retention
 from screener.ami import Account, Ami, tls
 from screener.codes import Codes
 from screener.delivering import Deliverer
-from screener.errors import AmiError, KeyUnusable, ScreenerError
+from screener.errors import AmiError, KeyUnusable
 from screener.feeds import FeedStore, Refresher, terms_of
 from screener.filing import Filing
 from screener.ledger import Ledger
@@ -32,7 +33,7 @@ from screener.transcribing import Transcriber
 from screener.voicemail import Mailboxes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
     from pathlib import Path
 
     from screener.config import Config
@@ -50,9 +51,8 @@ SWITCH_S = 0.0005
 """How long the ledger's or the log's thread may keep a caller waiting; Python's own limit is 5 ms."""
 REVISIT_S = 90.0
 """When to look again for recordings that were still being made when the connection came back."""
-CANCEL_S = 0.1
-AGAIN_S = 5.0
-"""The pause before housekeeping that failed is begun again."""
+OTHERS_S = 60.0
+"""Recordings that were closed so long before we took over have been filed by who answered then."""
 
 
 class _Receiver(Protocol):
@@ -96,27 +96,18 @@ async def serve(config: Config) -> None:
         parts = await _built(config, hangup, stack)
         await _warmed(config, parts.screener.state)
         start = asyncio.get_running_loop().create_task
-        beside = [start(_kept_up(what, work)) for what, work in parts.housekeeping.items()]
+        beside = [start(housekeeping.kept_up(what, work)) for what, work in parts.housekeeping.items()]
         connection = start(parts.ami.run(parts.receive, parts.ready))
         stopped = start(stop.wait())
         try:
             await asyncio.wait({connection, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if not stop.is_set():
                 connection.result()  # it ends only by an error
-            log.info("stopping; new calls ring unscreened")
+            log.info("stopping; new calls ring unscreened, unless another screener stands by")
             await parts.ami.say_goodbye()
             await parts.screener.drain(DRAIN_S)
         finally:
-            await _ended({*beside, connection, stopped})
-
-
-async def _ended(tasks: Collection[asyncio.Task[Any]]) -> None:
-    """Cancel tasks until it takes: redis-py on Python 3.11 loses a cancellation now and then."""
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_S)
+            await housekeeping.ended({*beside, connection, stopped})
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,15 +137,16 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
     """Build the parts; `stack` closes them, the store last."""
     settings, place, path = config.settings, config.settings.place, ledger_path(config.settings)
     stack.enter_context(written := _ledger(settings))
-    housekeeping: Housekeeping = {}
-    url = settings.redis.url or await _embedded(settings, stack, housekeeping)
+    work_beside: Housekeeping = {}
+    url = settings.redis.url or await _embedded(settings, stack, work_beside)
     state, lists = State(url, feeds=terms_of(config.feeds)), Lists(url, settings.region, settings.own_numbers)
     learning, feeds = Learning(url, settings.trust.half_life_days), refresher(config, url)
     for client in (state, feeds.store, lists, learning):
         stack.push_async_callback(client.close)
     secret = config.ami_secret().get_secret_value()
     account = Account(settings.ami.host, settings.ami.port, settings.ami.username, secret)
-    ami = Ami(account, tls.context(settings.ami.tls), settings.ami.tls.server_name)
+    fit = lambda: state.reachable  # noqa: E731
+    ami = Ami(account, tls.context(settings.ami.tls), settings.ami.tls.server_name, fit=fit)
     notifier = notifying.started(settings.notify)
     deliverer = Deliverer(settings.voicemail.deliver_to, ami, written, notifier, clock=now)
     spool = Spool(settings.recordings_dir, notifier.alarm if notifier else None)
@@ -178,30 +170,35 @@ async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncE
     codes = Codes(ami, lists, learning, path, place, clock=now)
     mirror = Mirror(ami, lists, settings.region, clock=lambda: now().timestamp())
     connected = asyncio.Event()
-    connected.set()
-    housekeeping |= {
+    work_beside |= {
         "status and reload": steering.run,
         "recordings": lambda: _after_each_gap(ami, filing, deliverer, connected),
-        "the directory of recordings": spool.watch,
         "messages for mailboxes": deliverer.run,
         "retention": lambda: retention.daily(path, settings, now),
+    }
+    # What one of several screeners does for all of them, while it answers the calls.
+    for what, work in {
+        "the directory of recordings": spool.watch,
         "feeds": feeds.run,
         "the mirror in Asterisk": mirror.run,
         "voicemail messages": mailboxes.run,
         "messages": messages.run,
-    }
+    }.items():
+        work_beside[what] = partial(housekeeping.while_leading, ami, work)
+    if settings.redis.url:
+        work_beside["whether the store is there"] = state.watch
     if listener:
-        housekeeping["campaigns"] = listener.run
+        work_beside["campaigns"] = listener.run
     if transcriber:
-        housekeeping["transcripts"] = transcriber.run
-    return _Parts(ami, screener, (screener, codes, messages, deliverer), steering, connected, housekeeping)
+        work_beside["transcripts"] = transcriber.run
+    return _Parts(ami, screener, (screener, codes, messages, deliverer), steering, connected, work_beside)
 
 
-async def _embedded(settings: Settings, stack: contextlib.AsyncExitStack, housekeeping: Housekeeping) -> str:
+async def _embedded(settings: Settings, stack: contextlib.AsyncExitStack, beside: Housekeeping) -> str:
     """Start the store of our own; where it is reached."""
     own = EmbeddedServer(store_directory(settings), memory_bytes=settings.redis.memory_bytes)
     server = await stack.enter_async_context(own)
-    housekeeping["the embedded store"] = server.run
+    beside["the embedded store"] = server.run
     return server.url
 
 
@@ -232,18 +229,6 @@ async def _warmed(config: Config, state: State) -> None:
     log.info("screening", policy=config.policy.hash, rules=len(config.policy.rules))
 
 
-async def _kept_up(what: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Do what is not on the way of a call, again if it fails: that must never end the screening."""
-    while True:
-        try:
-            return await work()
-        except ScreenerError as error:
-            log.error("something beside the calls failed and is begun again", what=what, reason=str(error))
-        except Exception:
-            log.exception("something beside the calls failed and is begun again", what=what)
-        await asyncio.sleep(AGAIN_S)
-
-
 def _ledger(settings: Settings) -> Ledger:
     """The open ledger; one whose checkpoints cannot be signed is better than none."""
     try:
@@ -257,10 +242,11 @@ def _ledger(settings: Settings) -> Ledger:
 async def _after_each_gap(ami: Ami, filing: Filing, deliverer: Deliverer, connected: asyncio.Event) -> None:
     """Whenever calls begin to be screened: see that the dialplan fits, file what was recorded meanwhile."""
     again: float | None = None
+    since = 0.0
     while True:
         try:
             await asyncio.wait_for(connected.wait(), again)
-            again = REVISIT_S
+            again, since = REVISIT_S, now().timestamp() - OTHERS_S if ami.took_over else 0.0
         except TimeoutError:
             again = None
         connected.clear()
@@ -268,7 +254,7 @@ async def _after_each_gap(ami: Ami, filing: Filing, deliverer: Deliverer, connec
             await _compare_places(ami, filing.spool.root)
             with contextlib.suppress(AmiError):  # the next connection tries again
                 await deliverer.announce()
-        await filing.adopt()
+            await filing.adopt(since=since)
 
 
 async def _compare_places(ami: Ami, directory: Path) -> None:

@@ -72,11 +72,14 @@ class Filing:
             self._deliverer.take(ending, said)
         await asyncio.to_thread(self.spool.check)
 
-    async def adopt(self) -> None:
-        """File the recordings that were made while nobody listened; never raises."""
+    async def adopt(self, *, since: float = 0.0) -> None:
+        """File the recordings that were made while nobody listened; never raises.
+
+        What was last written to before `since` (Unix time) was another screener's to file, in its ledger.
+        """
         try:
             known = await asyncio.to_thread(ledger.filed, self._ledger.path)
-            for stem in await asyncio.to_thread(recordings.adopt, self.spool.root, known):
+            for stem in await asyncio.to_thread(recordings.adopt, self.spool.root, known, since):
                 await self._adopt(stem)
         except ScreenerError as error:
             log.error("recordings could not be looked through", reason=str(error))

@@ -84,6 +84,7 @@ class Steering:
             "ami": {
                 "address": self.ami.address,
                 "connected_since": shown(self._connected_at) if up else None,
+                "standing_by": self.ami.standing_by,
                 "reconnects": max(0, self._connections - 1),
             },
             "store": {**await self._store(), "lost_lessons": self.screener.learning.lost},

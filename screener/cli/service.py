@@ -98,6 +98,8 @@ def reload(site: Site = None) -> None:
 def _parts(answer: dict[str, Any]) -> list[str]:
     ami, store, ledger, kept = (answer[name] for name in ("ami", "store", "ledger", "recordings"))
     since = f"connected since {ami['connected_since']}" if ami["connected_since"] else "NOT connected"
+    if ami["standing_by"]:
+        since = "standing by, another screener answers"
     written = "good" if ledger["healthy"] else "NOT writing"
     verdicts = [
         f"{stage}: " + ", ".join(f"{times} {action}" for action, times in actions.items())
