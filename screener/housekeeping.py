@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import structlog
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
 
     from screener.ami import Ami
+
+Housekeeping: TypeAlias = "dict[str, Callable[[], Coroutine[None, None, None]]]"
+"""What is to be done, by what it is called when it fails."""
 
 log = structlog.get_logger(__name__)
 

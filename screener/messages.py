@@ -153,7 +153,7 @@ class Messages:
         """Have a message delivered that was not; `error` says why it was not done."""
         try:
             rows = await asyncio.to_thread(ledger.message, self._path, message_id)
-            if not rows:
+            if not rows or rows[0].pbx != self._screener.pbx:
                 return {"error": f"there is no message {message_id}"}
             if (state := ledger.state_of(rows)) in {"delivered", "released"}:
                 return {"error": f"it has been {state}"}

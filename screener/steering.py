@@ -13,16 +13,16 @@ from screener.feeds import terms_of
 from screener.reloading import Reloader, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from screener.ami import Ami
     from screener.config import Config
     from screener.control import Commands
+    from screener.counters import Counters
     from screener.feeds import Refresher
     from screener.ledger import Ledger
-    from screener.screening import Screener
-    from screener.state import State
+    from screener.pbx import Pbx
+    from screener.state import Learning, State
 
 log = structlog.get_logger(__name__)
 
@@ -34,21 +34,21 @@ class Steering:
         self,
         running: Config,
         *,
-        ami: Ami,
+        pbxs: Sequence[Pbx],
         state: State,
         ledger: Ledger,
-        screener: Screener,
+        learning: Learning,
+        counters: Counters,
         feeds: Refresher,
         hangup: asyncio.Event,
         clock: Callable[[], datetime],
         commands: Commands,
     ) -> None:
         self._commands = commands
-        self.ami, self.state, self.ledger, self.screener, self.feeds = ami, state, ledger, screener, feeds
+        self.pbxs, self.state, self.ledger, self.feeds = pbxs, state, ledger, feeds
+        self.learning, self.counters = learning, counters
         self._config, self._hangup, self._clock = running, hangup, clock
         self._started_at = clock()
-        self._connected_at: datetime | None = None
-        self._connections = 0
         self.reloader = Reloader(
             running, load=lambda: config.load(running.site), install=self._install, clock=clock
         )
@@ -69,32 +69,24 @@ class Steering:
                 self._hangup.clear()
                 await self.reloader.reload("SIGHUP")
 
-    def connected(self) -> None:
-        """Note that calls begin to be screened, at first or after a gap."""
-        self._connections += 1
-        self._connected_at = self._clock()
-
     async def status(self) -> dict[str, Any]:
         """All that is worth knowing of the running service, as plain values for JSON."""
-        up = self.ami.ready.is_set()
+        pbxs = [pbx.status() for pbx in self.pbxs]
+        for pbx in pbxs:
+            if since := pbx["ami"]["connected_since"]:
+                pbx["ami"]["connected_since"] = shown(since)
         return {
             "version": __version__,
             "started_at": shown(self._started_at),
             **self.reloader.status(),
-            "ami": {
-                "address": self.ami.address,
-                "connected_since": shown(self._connected_at) if up else None,
-                "standing_by": self.ami.standing_by,
-                "reconnects": max(0, self._connections - 1),
-            },
-            "store": {**await self._store(), "lost_lessons": self.screener.learning.lost},
+            "pbxs": pbxs,
+            "store": {**await self._store(), "lost_lessons": self.learning.lost},
             "ledger": {
                 "healthy": self.ledger.healthy,
                 "waiting": self.ledger.waiting,
                 "dropped": self.ledger.dropped,
             },
-            "recordings": self.screener.filing.spool.status(),
-            **self.screener.counters.as_dict(self.screener.policy),
+            **self.counters.as_dict(self.pbxs[0].screener.policy),
         }
 
     async def _store(self) -> dict[str, Any]:
@@ -104,6 +96,7 @@ class Steering:
             return {"reachable": False, "reason": str(error), "risk": ""}
 
     def _install(self, config: Config) -> None:
-        self.screener.policy = config.policy
+        for pbx in self.pbxs:
+            pbx.screener.policy = config.policy
         self.state.feeds = terms_of(config.feeds)
         self.feeds.feeds = config.feeds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from screener import __version__, app, control, dialplan, listening, notifying, 
 from screener.cli.common import AsJson, Site, chosen, load, show, show_json, show_table
 from screener.config import failing, failing_packs, state_dir
 from screener.errors import ConfigError, ScreenerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Dialplan = Annotated[
     Path | None,
@@ -28,9 +31,9 @@ def version() -> None:
 def run(site: Site = None) -> None:
     """Screen calls until stopped (SIGTERM, Ctrl-C). Refuses to start on a bad configuration."""
     loaded = load(site)
-    secret = loaded.ami_secret().get_secret_value()
+    secrets = [one.get_secret_value() for one in loaded.ami_secrets().values()]
     log = loaded.settings.log
-    with telemetry.configure(level=log.level, as_json=log.format == "json", secrets=[secret]):
+    with telemetry.configure(level=log.level, as_json=log.format == "json", secrets=secrets):
         asyncio.run(app.serve(loaded))
 
 
@@ -41,7 +44,7 @@ def check(site: Site = None, plan: Dialplan = None) -> None:
         show(f"note: by your changes an example does not hold any more: {one}")
     if broken := [*failing(loaded, own=True), *failing_packs(loaded, own=True)]:
         raise ConfigError(broken)
-    loaded.ami_secret()
+    loaded.ami_secrets()
     directory = plan or (dialplan.INSTALLED if dialplan.INSTALLED.is_dir() else dialplan.shipped_dir())
     dialplan.check(directory)
     if loaded.settings.transcription.enabled:
@@ -95,11 +98,20 @@ def reload(site: Site = None) -> None:
     show(f"policy {answer['policy']} is in force")
 
 
-def _parts(answer: dict[str, Any]) -> list[str]:
-    ami, store, ledger, kept = (answer[name] for name in ("ami", "store", "ledger", "recordings"))
+def _of_pbx(pbx: dict[str, Any]) -> Iterator[str]:
+    ami, kept = pbx["ami"], pbx["recordings"]
     since = f"connected since {ami['connected_since']}" if ami["connected_since"] else "NOT connected"
     if ami["standing_by"]:
         since = "standing by, another screener answers"
+    name = f"{pbx['name']}, " * bool(pbx["name"])
+    yield f"{name}Asterisk at {ami['address']}: {since}, {ami['reconnects']} reconnects"
+    yield f"recordings: {kept['filed']} filed, {kept['lost']} lost, {kept['refused']} not made: too many"
+    for alarm in kept["alarms"]:
+        yield f"recordings NOT in order: {alarm}"
+
+
+def _parts(answer: dict[str, Any]) -> list[str]:
+    store, ledger = answer["store"], answer["ledger"]
     written = "good" if ledger["healthy"] else "NOT writing"
     verdicts = [
         f"{stage}: " + ", ".join(f"{times} {action}" for action, times in actions.items())
@@ -108,13 +120,11 @@ def _parts(answer: dict[str, Any]) -> list[str]:
     failures = [f"{times} {name}" for name, times in answer["failures"].items()]
     profiles = [f"{name} {times}" for name, times in answer["profiles"].items()]
     return [
-        f"Asterisk at {ami['address']}: {since}, {ami['reconnects']} reconnects",
+        *(line for pbx in answer["pbxs"] for line in _of_pbx(pbx)),
         "store: " + ("reachable" if store["reachable"] else f"NOT reachable, {store['reason']}"),
         *([f"store: {store['risk']}"] if store["risk"] else []),
         *([f"trust: {lost} lessons lost"] if (lost := store["lost_lessons"]) else []),
         f"ledger: {written}, {ledger['waiting']} rows waiting, {ledger['dropped']} lost",
-        f"recordings: {kept['filed']} filed, {kept['lost']} lost, {kept['refused']} not made: too many",
-        *(f"recordings NOT in order: {alarm}" for alarm in kept["alarms"]),
         f"verdicts: {'; '.join(verdicts) or 'none yet'}",
         *([f"without a verdict: {', '.join(failures)}"] if failures else []),
         *([f"by profile: {', '.join(profiles)}"] if profiles else []),

@@ -80,6 +80,7 @@ _number = such(
 OptionalLine = Annotated[str, StringConstraints(max_length=255), _one_line]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=255), _one_line]
 DialledPattern = Annotated[str, StringConstraints(pattern=r"^(\*|\+?[A-Za-z0-9_.#-]{1,63}\*?)$")]
+PbxName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 Mailbox = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.+-]{1,63}@[A-Za-z0-9_.-]{1,63}$")]
 _apprise_url = such(
     re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+").fullmatch,
@@ -114,6 +115,12 @@ class Ami(Written):
     secret: SecretStr
     secret_file: OptionalLine
     tls: Tls
+
+
+class Pbx(Ami):
+    """One of several Asterisks; what it does not say itself it has from `ami` and `recordings_dir`."""
+
+    recordings_dir: Directory
 
 
 class Redis(Written):
@@ -186,6 +193,7 @@ class Settings(Written):
     """The contents of `screener.yaml`."""
 
     ami: Ami
+    pbxs: dict[PbxName, Pbx]
     redis: Redis
     state_dir: Directory
     recordings_dir: Directory
@@ -203,6 +211,12 @@ class Settings(Written):
     voicemail: Voicemail
     notify: Notify
     log: Log
+
+    @property
+    def asterisks(self) -> dict[str, Pbx]:
+        """Every Asterisk by its name; the only one has none."""
+        alone = {**self.ami.__dict__, "recordings_dir": self.recordings_dir}
+        return self.pbxs or {"": Pbx.model_construct(**alone)}
 
     @cached_property
     def zone(self) -> ZoneInfo:
