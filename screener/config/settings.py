@@ -69,8 +69,8 @@ def _optional_path(text: str) -> str:
 
 _one_line = such(str.isprintable, "expected one line of text")
 _redis_url = such(
-    re.compile(r"$|(rediss?|unix)://[^/]*/?").match,
-    "expected redis://host:port/0, rediss://… or unix:///path, or nothing",
+    re.compile(r"$|(rediss?|unix)://[^/]*/?|redis\+sentinel://[^/]+:[0-9]+/[^/]").match,
+    "expected redis://host:port/0, rediss://…, unix:///path or redis+sentinel://host:port/MASTER, or nothing",
 )
 _zone = such(_is_zone, "no such time zone; expected a name of the IANA database such as Asia/Shanghai or UTC")
 _number = such(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 TIMEOUT_S = 5.0
 """For one command of a person or a job; never in the path of a call."""
 MAX_CONNECTIONS = 8
+SENTINEL = "redis+sentinel://"
+SENTINEL_CONNECTIONS = 64
+"""Nobody waits for a free connection there: one more than these is an error."""
 UNREACHABLE = (OSError, TimeoutError, RedisConnectionError, RedisTimeoutError)
 """What a store that is dead, hung, loading or out of reach looks like; TimeoutError is also asyncio's."""
 
@@ -30,28 +34,58 @@ UNREACHABLE = (OSError, TimeoutError, RedisConnectionError, RedisTimeoutError)
 def open_client(url: str, *, timeout_s: float, max_connections: int = MAX_CONNECTIONS) -> Redis:
     """A client without retries, not yet connected; ConfigError for a URL that names no store.
 
-    A wait for a free connection, connecting, and each reply take `timeout_s` at most.
+    A wait for a free connection, connecting, and each reply take `timeout_s` at most. With sentinels,
+    `redis+sentinel://user:password@host:26379,host:26379/MASTER`, each new connection asks them who the
+    master is, so that a switch costs the questions at hand and no more.
     """
+    how: dict[str, Any] = {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 3,
+        "decode_responses": True,
+        "encoding_errors": "replace",
+        # Each of these would cost a round trip on every new connection; with notifications on, a
+        # connection that the server has closed is not noticed either when it is taken for a call.
+        "driver_info": None,
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+    }
     try:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=max_connections,
-            timeout=timeout_s,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 0),
-            protocol=3,
-            decode_responses=True,
-            encoding_errors="replace",
-            # Each of these would cost a round trip on every new connection; with notifications on, a
-            # connection that the server has closed is not noticed either when it is taken for a call.
-            driver_info=None,
-            maint_notifications_config=MaintNotificationsConfig(enabled=False),
-        )
+        if url.startswith(SENTINEL):
+            return _by_sentinel(url, timeout_s, how)
+        pool = BlockingConnectionPool.from_url(url, max_connections=max_connections, timeout=timeout_s, **how)
     except ValueError as error:
-        raise ConfigError(
-            [f"redis.url: {shown_url(url)} is not redis://, rediss:// or unix://: {error}"]
-        ) from error
+        schemes = f"redis://, rediss://, unix:// or {SENTINEL}"
+        raise ConfigError([f"redis.url: {shown_url(url)} is not {schemes}: {error}"]) from error
+    return Redis.from_pool(pool)
+
+
+class _OfMaster(SentinelConnectionPool):
+    """Connections to the master, which end together with those to the sentinels."""
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
+        """Close them; each is made again when it is needed."""
+        await super().disconnect(inuse_connections)
+        for sentinel in self.sentinel_manager.sentinels:
+            await sentinel.aclose()
+
+
+def _by_sentinel(url: str, timeout_s: float, how: dict[str, Any]) -> Redis:
+    """A client of whoever is the master; ValueError for a URL without a sentinel or a master's name."""
+    read = urlsplit(url)
+    master, _, database = read.path.strip("/").partition("/")
+    places = [place.rpartition(":") for place in read.netloc.rpartition("@")[2].split(",")]
+    if not master or not all(host and port.isascii() and port.isdigit() for host, _, port in places):
+        raise ValueError("expected host:port,host:port/MASTER")
+    asked = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": how["retry"]}
+    sentinels = Sentinel(  # type: ignore[no-untyped-call]
+        [(host, int(port)) for host, _, port in places], sentinel_kwargs=asked
+    )
+    pool = _OfMaster(  # type: ignore[no-untyped-call]
+        master, sentinels, max_connections=SENTINEL_CONNECTIONS, db=int(database or 0),
+        username=unquote(read.username) if read.username else None,
+        password=unquote(read.password) if read.password else None, **how,
+    )  # fmt: skip
     return Redis.from_pool(pool)
 
 
