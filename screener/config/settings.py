@@ -69,7 +69,9 @@ def _optional_path(text: str) -> str:
 
 _one_line = such(str.isprintable, "expected one line of text")
 _redis_url = such(
-    re.compile(r"$|(rediss?|unix)://[^/]*/?|redis\+sentinel://[^/]+:[0-9]+/[^/]").match,
+    re.compile(
+        r"$|(rediss?|unix)://[^/]*/?|redis\+sentinel://[^/]+:[0-9]+/[^/]|redis\+cluster://[^/]+:[0-9]+/?$"
+    ).match,
     "expected redis://host:port/0, rediss://…, unix:///path or redis+sentinel://host:port/MASTER, or nothing",
 )
 _zone = such(_is_zone, "no such time zone; expected a name of the IANA database such as Asia/Shanghai or UTC")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
@@ -25,6 +26,8 @@ TIMEOUT_S = 5.0
 """For one command of a person or a job; never in the path of a call."""
 MAX_CONNECTIONS = 8
 SENTINEL = "redis+sentinel://"
+CLUSTER = "redis+cluster://"
+UNKNOWN_TO_CLUSTER = frozenset(("retry", "driver_info", "maint_notifications_config"))
 SENTINEL_CONNECTIONS = 64
 """Nobody waits for a free connection there: one more than these is an error."""
 UNREACHABLE = (OSError, TimeoutError, RedisConnectionError, RedisTimeoutError)
@@ -53,9 +56,11 @@ def open_client(url: str, *, timeout_s: float, max_connections: int = MAX_CONNEC
     try:
         if url.startswith(SENTINEL):
             return _by_sentinel(url, timeout_s, how)
+        if url.startswith(CLUSTER):
+            return _of_cluster(url, max_connections, how)
         pool = BlockingConnectionPool.from_url(url, max_connections=max_connections, timeout=timeout_s, **how)
     except ValueError as error:
-        schemes = f"redis://, rediss://, unix:// or {SENTINEL}"
+        schemes = f"redis://, rediss://, unix://, {SENTINEL} or {CLUSTER}"
         raise ConfigError([f"redis.url: {shown_url(url)} is not {schemes}: {error}"]) from error
     return Redis.from_pool(pool)
 
@@ -72,21 +77,43 @@ class _OfMaster(SentinelConnectionPool):
 
 def _by_sentinel(url: str, timeout_s: float, how: dict[str, Any]) -> Redis:
     """A client of whoever is the master; ValueError for a URL without a sentinel or a master's name."""
-    read = urlsplit(url)
-    master, _, database = read.path.strip("/").partition("/")
-    places = [place.rpartition(":") for place in read.netloc.rpartition("@")[2].split(",")]
-    if not master or not all(host and port.isascii() and port.isdigit() for host, _, port in places):
+    master, _, database = urlsplit(url).path.strip("/").partition("/")
+    if not master:
         raise ValueError("expected host:port,host:port/MASTER")
     asked = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": how["retry"]}
     sentinels = Sentinel(  # type: ignore[no-untyped-call]
-        [(host, int(port)) for host, _, port in places], sentinel_kwargs=asked
+        _places(url), sentinel_kwargs=asked
     )
     pool = _OfMaster(  # type: ignore[no-untyped-call]
         master, sentinels, max_connections=SENTINEL_CONNECTIONS, db=int(database or 0),
-        username=unquote(read.username) if read.username else None,
-        password=unquote(read.password) if read.password else None, **how,
+        **_account(url), **how,
     )  # fmt: skip
     return Redis.from_pool(pool)
+
+
+def _of_cluster(url: str, max_connections: int, how: dict[str, Any]) -> Redis:
+    """A client of a cluster: all our keys have one hash tag, so that one node has them all."""
+    nodes = [ClusterNode(host, port) for host, port in _places(url)]
+    kept = {name: value for name, value in how.items() if name not in UNKNOWN_TO_CLUSTER}
+    made = RedisCluster(startup_nodes=nodes, max_connections=max_connections, **_account(url), **kept)
+    return cast("Redis", made)  # it has the same commands
+
+
+def _places(url: str) -> list[tuple[str, int]]:
+    """The hosts and ports in a URL of several; ValueError where one is missing."""
+    places = [place.rpartition(":") for place in urlsplit(url).netloc.rpartition("@")[2].split(",")]
+    if not all(host and port.isascii() and port.isdigit() for host, _, port in places):
+        raise ValueError("expected host:port,host:port")
+    return [(host, int(port)) for host, _, port in places]
+
+
+def _account(url: str) -> dict[str, Any]:
+    """Name and password in a URL."""
+    read = urlsplit(url)
+    return {
+        "username": unquote(read.username) if read.username else None,
+        "password": unquote(read.password) if read.password else None,
+    }
 
 
 def shown_url(url: str) -> str:
