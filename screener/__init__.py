@@ -16,10 +16,10 @@ Then downwards, in the order in which a call meets them:
 8. `ledger/`      what was decided, kept and chained; `recordings.py` what was said, kept
 9. `config/`      the layered YAML files as typed models; `dialplan.py` their other half
 10. `transcribing/` what callers said, in writing, if it is switched on; `wording.py` what is found in that
-11. `cases.py`      what belongs together, `packs/` what it broke, `evidence/` the proof of it
+11. `cases/`        what belongs together, `packs/` what it broke, `evidence/` the proof of it
 12. `pbx.py`      what each Asterisk has for itself; `app.py` the whole put together; `cli/` the commands
 
-Beside the way of a call: `messages.py` is that of a SIP message,
+Beside the way of a call: `messages/` is that of a SIP message,
 `mirror.py` copies the lists into Asterisk for the time that we are away,
 `codes.py` puts the last caller on a list when one of our telephones dials a star code, `voicemail.py`
 sees what became of messages, `feeds/` fetches numbers that others complain about, `steering.py`,

@@ -26,13 +26,15 @@ class Counters:
     """Counts since the start; a reload keeps them, also those of rules that are gone.
 
     `verdicts` is by stage and action, `reached` by what `Ami.decide` said of a verdict's way to the
-    dialplan, `failures` counts questions that were too late to judge or could not be judged.
+    dialplan, `failures` counts questions that were too late to judge or could not be judged,
+    `unfiled` messages beyond their bound, delivered or dropped.
     """
 
     verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
     reached: Counter[str] = field(default_factory=Counter)
     profiles: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
+    unfiled: Counter[str] = field(default_factory=Counter)
     rules: dict[str, RuleCount] = field(default_factory=dict)
 
     def count(self, stage: Stage, verdict: Verdict, policy: Policy, reached: str) -> None:
@@ -58,6 +60,7 @@ class Counters:
             "verdicts": verdicts,
             "reached": dict(self.reached),
             "failures": dict(self.failures),
+            "unfiled_messages": dict(self.unfiled),
             "profiles": {name: times for name, times in self.profiles.items() if name},
             "rules": {
                 symbol: {

@@ -4,6 +4,8 @@ No error of this tree ever drops a call: where the screener cannot answer, the
 dialplan lets the call ring after its deadline at the latest.
 """
 
+from __future__ import annotations
+
 
 class ScreenerError(Exception):
     """What happened, to what, and what to do; printed as it stands by the command line.
@@ -26,6 +28,10 @@ class ConfigError(ScreenerError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[list[str]]]:
+        """From one process to another: the text alone would come back as a list of its letters."""
+        return type(self), (self.problems,)
 
 
 class ListEntryRefused(ScreenerError):

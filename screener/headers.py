@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,12 +35,13 @@ class Headers:
             raise WrongContract(msg)
 
     def text(self, key: str) -> str:
-        """The value, decoded; empty if there is none."""
+        """The value, decoded; empty if there is none. Half a character, where it was cut, is left out."""
         value = self.event.get(key, "")
         if not isinstance(value, str):
             msg = f"the header {key} occurs more than once"
             raise ValueError(msg)  # noqa: TRY004 - malformed input, not a programming error
-        return unquote(value, errors="replace")
+        raw = unquote_to_bytes(value.encode("utf-8", "surrogatepass"))
+        return codecs.getincrementaldecoder("utf-8")("replace").decode(raw)
 
     def number(self, key: str) -> float | None:
         """The value as a number; None if there is none."""

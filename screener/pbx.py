@@ -16,7 +16,7 @@ from screener.codes import Codes
 from screener.delivering import Deliverer
 from screener.errors import AmiError, AmiLoginRefused, UnsafeValue
 from screener.filing import Filing
-from screener.messages import Messages
+from screener.messages import Bounds, Messages
 from screener.mirror import Mirror
 from screener.screening import Screener
 from screener.spool import Spool
@@ -92,7 +92,8 @@ class Pbx:
             long_call_s=settings.trust.long_call_s, counters=shared.counters, pbx=name,
         )  # fmt: skip
         path = shared.ledger.path
-        self.messages = Messages(self.screener, shared.config.wording, path)
+        bounds = Bounds(settings.messages.per_sender_hour, settings.messages.per_hour)
+        self.messages = Messages(self.screener, shared.config.wording, path, bounds)
         codes = Codes(self.ami, shared.lists, shared.learning, path, place, clock=clock, pbx=name)
         self._receivers: tuple[_Receiver, ...] = (self.screener, codes, self.messages, self._deliverer)
         mirror = Mirror(self.ami, shared.lists, settings.region, clock=lambda: clock().timestamp())

@@ -40,7 +40,7 @@ BYTES_PER_S = 16_000
 PCM = 1
 PCM_BITS = 16
 
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
 FILE = re.compile(rf"(?P<call>.+)-(?:{'|'.join(LEGS)})\.wav")
 
 
@@ -159,7 +159,7 @@ def adopt(root: Path, known: Mapping[str, int], since: float = 0.0) -> list[Path
     stems: set[Path] = set()
     try:
         for day in root.iterdir() if root.exists() else ():
-            if _DAY.fullmatch(day.name) and day.is_dir() and not day.is_symlink():
+            if DAY.fullmatch(day.name) and day.is_dir() and not day.is_symlink():
                 for file in os.scandir(day):
                     name = FILE.fullmatch(file.name)
                     if not name or not file.is_file(follow_symlinks=False):

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from screener import ledger, number, spool
+from screener import cases, ledger, number, spool
 from screener.ledger import Erased, Keeper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from screener.config.settings import Settings
+    from screener.ledger import CallRecord, Row
 
 log = structlog.get_logger(__name__)
 
@@ -25,12 +26,18 @@ DAY_S = 86_400.0
 
 
 def keeper(path: Path, settings: Settings, clock: Callable[[], datetime]) -> Keeper:
-    """What erases and holds calls in the ledger at `path`."""
+    """What erases and holds calls in the ledger at `path`; each case is told what it loses by that."""
+
+    def told(erased: Sequence[CallRecord]) -> list[Row]:
+        every = cases.fold(ledger.rows(path, cases.KIND)) if erased else []
+        return cases.losses(every, erased, settings.region, clock())
+
     return Keeper(
         path,
-        delete=lambda paths: spool.delete(settings.recordings_dir, paths),
+        delete=lambda filed: spool.delete_filed(settings.recordings_dir, filed),
         key_of=lambda written: number.parse(written, settings.region).key,
         clock=clock,
+        witness=told,
     )
 
 
@@ -51,11 +58,12 @@ async def daily(path: Path, settings: Settings, clock: Callable[[], datetime]) -
     """
     if not await asyncio.to_thread(ledger.ever_erased, path):
         first = await asyncio.to_thread(partial(expire, path, settings, clock, dry_run=True))
-        if first.calls or first.recordings:
+        if first.rows or first.recordings:
             log.warning(
                 "retention: in a day these are erased for ever, for the first time; "
                 "to keep them set `retention` in screener.yaml and restart",
                 calls=first.calls,
+                messages=first.messages,
                 recordings=first.recordings,
                 ledger_days=settings.retention.ledger_days,
                 recordings_days=settings.retention.recordings_days,
@@ -63,10 +71,11 @@ async def daily(path: Path, settings: Settings, clock: Callable[[], datetime]) -
             await asyncio.sleep(DAY_S)
     while True:
         done = await asyncio.to_thread(expire, path, settings, clock)
-        if done.calls or done.recordings:
+        if done.rows or done.recordings:
             log.info(
                 "retention: erased",
                 calls=done.calls,
+                messages=done.messages,
                 rows=done.rows,
                 recordings=done.recordings,
                 held=done.held,

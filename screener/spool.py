@@ -22,7 +22,7 @@ from screener import recordings
 from screener.errors import ScreenerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from screener.recordings import Recording
@@ -49,6 +49,7 @@ class Spool:
         self.root, self.alarms = root, dict[str, str]()
         self.filed = self.lost = self.refused = 0
         self._alarm = alarm
+        self._lost = self._unrecorded = 0
 
     async def watch(self) -> None:
         """Check now and then, until cancelled."""
@@ -84,6 +85,20 @@ class Spool:
         self.refused += 1
         text = "a call was not recorded, too many were at that moment: see SCREENER_RECORDINGS_MAX"
         self._note("too_many", text)
+
+    def unkept(self, lost: int, unrecorded: int) -> None:
+        """Note messages that came while the screener was away and had no room; an alarm until a restart.
+
+        The `lost` reached nobody, the `unrecorded` were delivered.
+        """
+        self._lost += lost
+        self._unrecorded += unrecorded
+        were = [f"{n} message{'s were' if n != 1 else ' was'} lost" for n in [self._lost] if n]
+        were += [f"{n} {'were' if n != 1 else 'was'} delivered unrecorded" for n in [self._unrecorded] if n]
+        text = (
+            f"{' and '.join(were)} while the screener was away: its directory was full or not to be written"
+        )
+        self._note("unkept", text, again=True)
 
     def status(self) -> dict[str, Any]:
         """Plain values for `screener status`."""
@@ -178,6 +193,46 @@ def delete(root: Path, paths: Iterable[Path]) -> list[Path]:
                 f"{path}: the recording cannot be deleted: {error}; see docs/recordings.md on rights"
             ) from error
     return deleted
+
+
+def delete_filed(root: Path, filed: Mapping[Path, str]) -> None:
+    """Delete recordings by their paths in the ledger, with their SHA-256, also where `root` was before.
+
+    What does not lie below `root` is deleted only if it is a recording of ours to the last byte, in the
+    directory of a day. ScreenerError as `delete`.
+    """
+    for path, sha256 in filed.items():
+        if path.is_absolute() and not path.parent.resolve().is_relative_to(root.resolve()):
+            _delete_moved(path, sha256)
+        else:
+            delete(root, [path])
+
+
+def _delete_moved(path: Path, sha256: str) -> None:
+    """Delete by the directory that was looked at, so that a link put in its place leads nowhere."""
+    refused = f"{path}: not deleted, it is not below recordings_dir and"
+    if not (recordings.FILE.fullmatch(path.name) and recordings.DAY.fullmatch(path.parent.name)):
+        raise ScreenerError(f"{refused} has not the place of a recording")
+    try:
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ScreenerError(f"{refused} its directory cannot be opened: {error}") from error
+    try:
+        file = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        with os.fdopen(file, "rb") as content:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise ScreenerError(f"{refused} is no file")
+            if hashlib.file_digest(content, "sha256").hexdigest() != sha256:
+                raise ScreenerError(f"{refused} is not what was filed: delete it by hand if it is to go")
+        os.unlink(path.name, dir_fd=folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ScreenerError(f"{refused} cannot be deleted: {error}") from error
+    finally:
+        os.close(folder)
 
 
 def digest(root: Path, path: Path) -> str:

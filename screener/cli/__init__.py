@@ -3,21 +3,22 @@
 `service` runs, checks and speaks to the running service, `looking` shows what is configured, decided
 and recorded, `lists` keeps the allow and block entries, `feeds` those of others, `trust` what calls
 taught, `recordings` what was recorded, `campaigns` what is the same in it, `packs` what laws say; `ledger`
-proves the record of calls and erases from it, `cases` gather what belongs together, `evidence` takes it to
-an authority; `messages` are SIP messages; `replay` judges past calls, `simulate` writes calls to try rules
-on; `common` is what they share.
+proves the record of calls and erases from it, `cases` shows what belongs together, `casework` gathers it,
+`erasing` erases it, `evidence` takes it to an authority; `messages` are SIP messages; `replay` judges past
+calls, `simulate` writes calls to try rules on; `common` is what they share.
 """
 
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import structlog
 import typer
 
 from screener.cli import (
     campaigns,
-    cases,
+    casework,
     evidence,
     feeds,
     ledger,
@@ -40,6 +41,24 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        service.version()
+        raise typer.Exit
+
+
+@cli.callback()
+def _screener(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
 cli.command()(service.version)
 cli.command()(service.run)
 cli.command()(service.check)
@@ -59,7 +78,7 @@ cli.add_typer(trust.cli, name="trust")
 cli.add_typer(messages.cli, name="messages")
 cli.add_typer(ledger.cli, name="ledger")
 cli.add_typer(packs.cli, name="packs")
-cli.add_typer(cases.cli, name="case")
+cli.add_typer(casework.cli, name="case")
 cli.add_typer(evidence.cli, name="evidence")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -14,6 +14,7 @@ import typer
 
 from screener import app, cases, ledger, number, retention, suggesting
 from screener.cli.common import load
+from screener.cli.outlook import Outlook, counted, outlook
 from screener.config import Config
 from screener.evidence import Dossier, Gathering, gather
 from screener.ledger import CallRecord, Row
@@ -52,13 +53,27 @@ class Desk:
 
     def case(self, which: int) -> cases.Case:
         """The case of this number."""
-        if which > len(self.every):
+        found = next((one for one in self.every if one.number == which), None)
+        if found is None:
             raise typer.BadParameter(f"there is no case {which}; `screener case list` shows them")
-        return self.every[which - 1]
+        if found.erased:
+            raise typer.BadParameter(f"case {which} was erased")
+        return found
 
     def records(self, case: cases.Case) -> list[CallRecord]:
         """Its calls and messages."""
         return [one for one in self.every_record() if case.has(one, self.config.settings.region)]
+
+    def outlooks(self, *which: cases.Case) -> list[Outlook]:
+        """What these cases have, have lost and will lose, all by one walk through the ledger."""
+        settings = self.config.settings
+        found: list[list[CallRecord]] = [[] for _ in which]
+        for record in self.every_record():
+            for case, of_case in zip(which, found, strict=True):
+                if case.has(record, settings.region):
+                    of_case.append(record)
+        holds, deleted = self.keeper.holds(), ledger.deleted(self.path)
+        return [outlook(*one, holds, deleted, settings) for one in zip(which, found, strict=True)]
 
     def every_record(self, since: datetime | None = None) -> Iterator[CallRecord]:
         """All calls and messages of the ledger."""
@@ -79,29 +94,52 @@ class Desk:
         """Where files that a person added are kept."""
         return self.config.settings.state_dir / ATTACHED
 
-    def hold(self, case: cases.Case) -> tuple[int, int]:
-        """Hold calls and numbers of a case that are not yet; how many of each."""
+    def hold(self, case: cases.Case) -> tuple[int, int, int]:
+        """Hold calls, messages and numbers of a case that are not yet; how many of each."""
         held = {(one.call, one.caller) for one in self._held(case)}
-        calls = [one.call_id for one in self.records(case) if (one.call_id, "") not in held]
+        found = [one for one in self.records(case) if (one.call_id, "") not in held]
         numbers = [one for one in sorted(case.numbers) if ("", one) not in held and not one.endswith("*")]
-        self.keeper.hold(calls, numbers, because="evidence", by=f"case {case.number}")
-        self.write(case.id, do="hold")
-        return len(calls), len(numbers)
+        calls = [one.call_id for one in found]
+        self.keeper.hold(calls, numbers, because="evidence", by=case.holder)
+        self.write(case.id, {"do": "hold"})
+        return *counted(found), len(numbers)
 
     def release(self, case: cases.Case) -> int:
         """End its holds; how many."""
-        held = self._held(case)
+        ended = self._release(case, self._held(case))
+        self.write(case.id, {"do": "release"})
+        return ended
+
+    def release_strangers(self, case: cases.Case) -> int:
+        """End its holds of calls and numbers that are in it no more; how many."""
+        inside = {one.call_id for one in self.records(case)}
+        return self._release(
+            case,
+            [one for one in self._held(case) if one.call not in inside and one.caller not in case.numbers],
+        )
+
+    def _release(self, case: cases.Case, held: list[ledger.Hold]) -> int:
         calls, numbers = [one.call for one in held if one.call], [one.caller for one in held if one.caller]
-        self.keeper.release(calls, numbers, because="evidence", by=f"case {case.number}")
-        self.write(case.id, do="release")
+        self.keeper.release(calls, numbers, because="evidence", by=case.holder)
         return len(held)
 
-    def _held(self, case: cases.Case) -> list[ledger.Hold]:
-        return [one for one in self.keeper.holds() if one.by == f"case {case.number}"]
+    def is_held(self, case: cases.Case) -> bool:
+        """Whether anything is held for it."""
+        return bool(self._held(case))
 
-    def write(self, case: str, **body: Any) -> None:  # noqa: ANN401 - JSON values
-        """Add a row to a case."""
-        ledger.append(self.path, [Row("", cases.KIND, app.now(), {"case": case, **body})])
+    def _held(self, case: cases.Case) -> list[ledger.Hold]:
+        return [one for one in self.keeper.holds() if one.by == case.holder]
+
+    def files_of_none_but(self, notes: Collection[cases.Note]) -> set[str]:
+        """Attached files, by their SHA-256, that these notes have and no others."""
+        every = [note for case in self.every for note in case.notes]
+        others = {one["sha256"] for note in every if note not in notes for one in note.files}
+        return {one["sha256"] for note in notes for one in note.files} - others
+
+    def write(self, case: str, *bodies: dict[str, Any]) -> None:
+        """Add rows to a case, all or none."""
+        at = app.now()
+        ledger.append(self.path, [Row("", cases.KIND, at, {"case": case, **body}) for body in bodies])
 
     def gathering(self, blank: tuple[str, ...] | None = None) -> Gathering:
         """What its cases are gathered with."""

@@ -12,6 +12,7 @@ from screener import ledger
 from screener.cli.cases import Which
 from screener.cli.common import Site, show
 from screener.cli.desk import Desk
+from screener.cli.outlook import counted, told
 from screener.errors import BundleAltered
 from screener.evidence import export, verify
 from screener.signing import Signer
@@ -49,7 +50,9 @@ def export_one(
     faults = export(case, records, desk.gathering(blanked), rows, target, lang.value, signer)
     for fault in faults:
         show(f"attention: {fault}")
-    show(f"{target}: case {which} with {len(records)} calls, signed with key {signer.public.fingerprint}")
+    show(
+        f"{target}: case {which} with {told(*counted(records))}, signed with key {signer.public.fingerprint}"
+    )
 
 
 @cli.command("verify")

@@ -12,6 +12,9 @@ import typer
 
 from screener import app, ledger, number, retention
 from screener.cli.common import AsJson, Site, load, show, show_json, show_table
+from screener.cli.desk import Desk
+from screener.cli.erasing import forget_caller
+from screener.cli.outlook import told
 from screener.config import Settings
 from screener.errors import KeyUnusable
 from screener.ledger import Erased, Keeper
@@ -84,7 +87,10 @@ def erase(because: Because, call: Call = "", caller: Number = "", site: Site = N
     settings = load(site).settings
     call, caller = _one(settings, call, caller)
     done = _keeper(settings).erase(call=call, caller=caller, because=because)
-    if not done.rows:
+    rows, files = forget_caller(Desk.of(site), caller, because) if caller else (0, 0)
+    if rows:
+        show(f"erased from cases: {rows} rows, {files} attached files")
+    if not done.rows and not rows:
         show(f"nothing to erase of {call or caller}")
         raise typer.Exit(1)
     _told("erased", done)
@@ -161,6 +167,7 @@ def _told(what: str, done: Erased) -> None:
     for failure in done.failed:
         sys.stderr.write(escaped(f"not erased: {failure}") + "\n")
     show(
-        f"{what}: {done.calls} calls ({done.rows} rows), {done.recordings} recordings ({done.bytes} bytes)"
+        f"{what}: {told(done.calls, done.messages)} ({done.rows} rows), "
+        f"{done.recordings} recordings ({done.bytes} bytes)"
         + (f"; {done.held} held and spared" if done.held else "")
     )

@@ -118,6 +118,7 @@ def _parts(answer: dict[str, Any]) -> list[str]:
         for stage, actions in answer["verdicts"].items()
     ]
     failures = [f"{times} {name}" for name, times in answer["failures"].items()]
+    unfiled = [f"{times} {name}, not filed" for name, times in answer["unfiled_messages"].items()]
     profiles = [f"{name} {times}" for name, times in answer["profiles"].items()]
     return [
         *(line for pbx in answer["pbxs"] for line in _of_pbx(pbx)),
@@ -127,6 +128,7 @@ def _parts(answer: dict[str, Any]) -> list[str]:
         f"ledger: {written}, {ledger['waiting']} rows waiting, {ledger['dropped']} lost",
         f"verdicts: {'; '.join(verdicts) or 'none yet'}",
         *([f"without a verdict: {', '.join(failures)}"] if failures else []),
+        *([f"messages beyond their bound: {', '.join(unfiled)}"] if unfiled else []),
         *([f"by profile: {', '.join(profiles)}"] if profiles else []),
     ]
 

@@ -79,6 +79,14 @@ _number = such(
     re.compile(r"\+?[0-9]{2,15}", re.ASCII).fullmatch, "expected 2 to 15 digits, with or without a leading +"
 )
 
+HEARD = (
+    "af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he "
+    "hi hr ht hu hy id is it ja jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr ms mt my ne nl "
+    "nn no oc pa pl ps pt ro ru sa sd si sk sl sn so sq sr su sv sw ta te tg th tk tl tr tt uk ur uz "
+    "vi yi yo yue zh"
+)
+"""Languages that Whisper knows, by its own codes."""
+
 OptionalLine = Annotated[str, StringConstraints(max_length=255), _one_line]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=255), _one_line]
 DialledPattern = Annotated[str, StringConstraints(pattern=r"^(\*|\+?[A-Za-z0-9_.#-]{1,63}\*?)$")]
@@ -156,7 +164,9 @@ class Transcription(Written):
 
     enabled: Flag
     model: Line
-    language: Annotated[str, StringConstraints(pattern=r"^([a-z]{2,3})?$")]
+    language: Annotated[
+        str, such(lambda code: not code or code in HEARD.split(), f"no such language; known are {HEARD}")
+    ]
     max_s: Annotated[int, whole(3600)]
     queue: Annotated[int, whole(10_000)]
 
@@ -182,6 +192,13 @@ class Retention(Written):
 
     ledger_days: Annotated[int, _days]
     recordings_days: Annotated[int, _days]
+
+
+class Messages(Written):
+    """How many SIP messages are filed within an hour, of one sender and in total."""
+
+    per_sender_hour: Annotated[int, whole(100_000)]
+    per_hour: Annotated[int, whole(100_000)]
 
 
 class Log(Written):
@@ -210,6 +227,7 @@ class Settings(Written):
     trust: Trust
     transcription: Transcription
     retention: Retention
+    messages: Messages
     voicemail: Voicemail
     notify: Notify
     log: Log

@@ -6,9 +6,9 @@ whether one is as it was written; `attached` keeps the files that a person adds.
 The same ledger and files give the same bytes.
 """
 
-from screener.evidence.attached import attach
+from screener.evidence.attached import attach, discard
 from screener.evidence.dossier import Dossier, Gathering, gather
 from screener.evidence.exporting import export
 from screener.evidence.verifying import verify
 
-__all__ = ["Dossier", "Gathering", "attach", "export", "gather", "verify"]
+__all__ = ["Dossier", "Gathering", "attach", "discard", "export", "gather", "verify"]

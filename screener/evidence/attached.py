@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,11 @@ from screener.evidence.sealing import blocks
 from screener.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 NAME_BOUND = 120
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 def attach(folder: Path, file: Path) -> dict[str, Any]:
@@ -42,3 +45,21 @@ def attach(folder: Path, file: Path) -> dict[str, Any]:
     except OSError as error:
         raise ScreenerError(f"{file}: it cannot be added to the case: {error}") from error
     return {"name": printable(file.name, NAME_BOUND), "bytes": size, "sha256": hashed.hexdigest()}
+
+
+def discard(folder: Path, digests: Iterable[str]) -> int:
+    """Delete copies by their SHA-256; how many there were. ScreenerError when one cannot be deleted."""
+    deleted = 0
+    for digest in digests:
+        if not _DIGEST.fullmatch(digest):
+            continue
+        try:
+            (folder / digest).unlink()
+            deleted += 1
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ScreenerError(
+                f"{folder / digest}: it cannot be deleted: {error}; check its rights"
+            ) from error
+    return deleted

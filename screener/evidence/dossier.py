@@ -127,18 +127,25 @@ def _entry(
 def _of_note(
     place: int, places: dict[str, int], note: Note, how: Gathering, files: dict[str, Path]
 ) -> dict[str, Any]:
-    kept = []
-    for at, one in enumerate(note.files, 1):
+    gone, kept = note.withdrawn, []
+    for at, one in enumerate(() if gone else note.files, 1):
         ending = Path(one["name"]).suffix.lower().removeprefix(".")
         name = f"attachments/{place:04}-{at}.{ending if ending in SAFE_ENDINGS else 'bin'}"
         files[name] = how.attached / one["sha256"]
         kept.append({"file": name, "name": escaped(one["name"]), "sha256": one["sha256"]})
-    return {
+    told = {}
+    if gone:
+        at_told = gone.at.astimezone(how.zone).isoformat(timespec="seconds")
+        told = {
+            "kind": "withdrawn",
+            "withdrawn": {"at": at_told, "by": gone.who, "because": escaped(gone.because)},
+        }
+    return told | {
         "note": note.kind,
         "number": escaped(note.number),
         "of": places.get(note.call),
         "text": escaped(note.text),
-        "wording": _said(how.find(note.text, note.at)) if note.quotes else [],
+        "wording": _said(how.find(note.text, note.at)) if note.quotes and not gone else [],
         "files": kept,
     }
 

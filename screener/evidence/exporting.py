@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from screener.evidence.dossier import Dossier, gather
 from screener.evidence.pages import pages
-from screener.evidence.sealing import Content, digest, seal
+from screener.evidence.sealing import seal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from screener.cases import Case
@@ -33,25 +33,24 @@ def export(  # noqa: PLR0913, PLR0917 - what a bundle is made of, each once
 
     Such a file is no reason to refuse the rest. ScreenerError when the bundle cannot be written.
     """
-    dossier = gather(case, records, how)
-    faults = list(_checked(dossier))
+    dossier, faults = gather(case, records, how), list[str]()
     listed = "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows).encode()
-    written = pages(dossier.data, lang, blanked=how.blank is not None, faults=faults)
-    files: dict[str, Content] = {**written, **dossier.files, "ledger.jsonl": listed}
-    seal(target, files, signer)
+
+    def described(copied: Mapping[str, str]) -> dict[str, bytes]:
+        faults.extend(_compared(dossier, copied))
+        return pages(dossier.data, lang, blanked=how.blank is not None, faults=faults)
+
+    seal(target, {**dossier.files, "ledger.jsonl": listed}, signer, described)
     return faults
 
 
-def _checked(dossier: Dossier) -> Iterable[str]:
-    """Compare the files with their hashes in the ledger; what is missing is left out of the bundle."""
+def _compared(dossier: Dossier, copied: Mapping[str, str]) -> Iterable[str]:
+    """Compare the files as they were copied with their hashes in the ledger; name those that differ."""
     for entry in dossier.data["entries"]:
         for one in entry["files"]:
-            name = one["file"]
-            try:
-                one["as_filed"] = digest(dossier.files[name]) == one["sha256"]
-                if not one["as_filed"]:
-                    yield f"{name} is not as it was filed, its SHA-256 was {one['sha256']}"
-            except (OSError, KeyError):
-                one["as_filed"] = None
-                dossier.files.pop(name, None)
-                yield f"{name} is missing, its SHA-256 was {one['sha256']}"
+            now = copied.get(one["file"])
+            one["as_filed"] = None if now is None else now == one["sha256"]
+            if now is None:
+                yield f"{one['file']} is missing, its SHA-256 was {one['sha256']}"
+            elif not one["as_filed"]:
+                yield f"{one['file']} is not as it was filed, its SHA-256 was {one['sha256']}"

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 STYLE: Final = (
     "body{font:15px/1.5 sans-serif;max-width:75em;margin:2em auto;padding:0 1em;overflow-wrap:anywhere}"
     "table{border-collapse:collapse;width:100%}td,th{border:1px solid #bbb;padding:.3em .5em;text-align:left;"
-    "vertical-align:top}audio{height:2em;max-width:16em;display:block}small{color:#555}"
+    "vertical-align:top}"
+    # Times and numbers that were called are not to be broken in the middle.
+    ".timeline td:nth-child(2),.timeline td:nth-child(5){overflow-wrap:break-word}"
+    "audio{height:2em;max-width:16em;display:block}small{color:#555}"
     "@media print{audio{display:none}}"
 )
 _DIGEST: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -116,7 +119,7 @@ def _index(data: Mapping[str, Any], words: Mapping[str, str], lang: Language, *,
             *_head(data, words, blanked=blanked),
             f"<p>{links}</p>",
             *_incidents(data, words),
-            f"<h2>{escape(words['timeline'])}</h2><table><tr>{head}</tr>\n{rows}</table>",
+            f"<h2>{escape(words['timeline'])}</h2><table class='timeline'><tr>{head}</tr>\n{rows}</table>",
         ],
     )
 
@@ -147,10 +150,15 @@ def _row(entry: Mapping[str, Any], words: Mapping[str, str], broken: Mapping[int
         escape(entry.get("called", "")),
         escape(ended + talk)
         + "".join(f"<br><small>{escape(one)}</small>" for one in broken.get(entry["n"], ())),
-        "<br>".join(escape(one) for one in said if one),
+        "<br>".join(escape(one) for one in said if one) + _withdrawn(entry, words),
         "".join(map(_file, entry["files"])),
     ]
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _withdrawn(entry: Mapping[str, Any], words: Mapping[str, str]) -> str:
+    gone = entry.get("withdrawn")
+    return f"<br><small>{escape(words['withdrawn_by'].format(**gone))}</small>" if gone else ""
 
 
 def _file(one: Mapping[str, Any]) -> str:

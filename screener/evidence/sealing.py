@@ -12,13 +12,14 @@ import shutil
 import stat
 import tempfile
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, TypeAlias
 
 from screener.errors import ScreenerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from screener.signing import Signer
 
@@ -50,10 +51,17 @@ def blocks(content: Content) -> Iterator[bytes]:
             yield block
 
 
-def seal(target: Path, files: Mapping[str, Content], signer: Signer) -> None:
+def seal(
+    target: Path,
+    files: Mapping[str, Content],
+    signer: Signer,
+    describe: Callable[[Mapping[str, str]], Mapping[str, bytes]] = lambda _: {},
+) -> None:
     """Write the files as a bundle, signed: a ZIP if `target` ends so, else a folder. For its owner only.
 
-    Raises ScreenerError when there is something at that place, or it cannot be written.
+    `describe` is told the SHA-256 of each file as it was copied, for the original may change at any moment,
+    and gives what is written about them; a file that cannot be read is left out. Raises ScreenerError when
+    there is something at that place, or it cannot be written.
     """
     if target.exists() or target.is_symlink():
         raise ScreenerError(f"{target}: there is something already; name another place")
@@ -61,7 +69,7 @@ def seal(target: Path, files: Mapping[str, Content], signer: Signer) -> None:
     try:
         with tempfile.TemporaryDirectory(dir=parent, prefix=".screener-") as work:
             folder = Path(work) / "bundle"
-            _write(folder, {**files, KEY: str(signer.public).encode()}, signer)
+            _write(folder, {**files, KEY: str(signer.public).encode()}, signer, describe)
             if target.suffix.lower() == ".zip":
                 packed = Path(work) / "packed"
                 with os.fdopen(os.open(packed, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600), "w+b") as out:
@@ -80,22 +88,46 @@ def seal(target: Path, files: Mapping[str, Content], signer: Signer) -> None:
         raise ScreenerError(f"{target}: the bundle cannot be written: {error}; is there space?") from error
 
 
-def _write(folder: Path, files: Mapping[str, Content], signer: Signer) -> None:
+def _write(
+    folder: Path,
+    files: Mapping[str, Content],
+    signer: Signer,
+    describe: Callable[[Mapping[str, str]], Mapping[str, bytes]],
+) -> None:
     folder.mkdir(mode=0o700)
-    sums = []
-    for name, content in sorted(files.items()):
-        place = folder / name
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        hashed = hashlib.sha256()
-        with _new(place) as out:
-            for block in blocks(content):
-                hashed.update(block)
-                out.write(block)
-        sums.append(f"{hashed.hexdigest()}  {name}\n")
-    listed = "".join(sums).encode()
+    sums = _copied(folder, files)
+    sums |= _copied(folder, describe(sums))
+    listed = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())).encode()
     for name, made in ((SUMS, listed), (SIGNATURE, signer.sign(listed))):
         with _new(folder / name) as out:
             out.write(made)
+
+
+def _copied(folder: Path, files: Mapping[str, Content]) -> dict[str, str]:
+    """Write these files there; the SHA-256 of what was written, without those that cannot be read."""
+    sums = {}
+    for name, content in files.items():
+        place, hashed, source = folder / name, hashlib.sha256(), blocks(content)
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _new(place) as out:
+            while block := _next(source):
+                hashed.update(block)
+                out.write(block)
+        if block is None:
+            place.unlink()
+            with suppress(OSError):
+                place.parent.rmdir()  # if that leaves it empty
+        else:
+            sums[name] = hashed.hexdigest()
+    return sums
+
+
+def _next(source: Iterator[bytes]) -> bytes | None:
+    """What is read next, empty at the end; None where it cannot be read."""
+    try:
+        return next(source, b"")
+    except OSError:
+        return None
 
 
 def _new(place: Path) -> IO[bytes]:

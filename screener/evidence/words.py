@@ -53,6 +53,8 @@ WORDS: Final[dict[Language, dict[str, str]]] = {
         "visit": "visit",
         "letter": "letter",
         "remark": "remark",
+        "withdrawn": "note, withdrawn",
+        "withdrawn_by": "Withdrawn {at} by {by}: {because}. It does not count; its files are left out.",
         "robot": "robot",
     },
     "zh": {
@@ -100,6 +102,8 @@ WORDS: Final[dict[Language, dict[str, str]]] = {
         "visit": "上门",
         "letter": "信函",
         "remark": "备注",
+        "withdrawn": "备注（已撤回）",
+        "withdrawn_by": "已于 {at} 由 {by} 撤回：{because}。不计入任何统计，其附件未收入。",
         "robot": "机器人",
     },
 }

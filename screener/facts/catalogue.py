@@ -84,7 +84,7 @@ CATALOGUE: Final[tuple[Fact, ...]] = (
     Fact("call.local_weekday", "int", "day", "clock", "1 Monday to 7 Sunday, in the site's time zone"),
     Fact("call.local_minute", "int", "min", "clock", "minutes since local midnight, 0 to 1439"),
     Fact("call.local_date", "string", "", "clock", "the day, such as 2026-10-01, in the site's time zone"),
-    Fact("stir.attestation", "string", "", "call", "STIR/SHAKEN A, B or C; absent does not mean failed"),
+    Fact("stir.attestation", "string", "", "call", "STIR/SHAKEN A, B or C; absent also where it failed"),
     Fact("stir.verified", "string", "", "call", "passed or failed; absent when nothing was verified"),
     Fact("challenge.result", "string", "", "challenge", "passed or failed"),
     Fact("talk.over_share", "double", "share", "talk", "of our prompts so far: how much he talked over"),

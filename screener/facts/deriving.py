@@ -130,7 +130,10 @@ def _about_call(call: Call) -> dict[str, FactValue | None]:
 
 
 def _signed(call: Call) -> tuple[str | None, str]:
-    """The verify result and the attestation; our own Asterisk counts before the carrier, PAI before From."""
+    """The verify result and the attestation; our own Asterisk counts before the carrier, PAI before From.
+
+    A signature that is not valid attests nothing: it may be one of another call.
+    """
     verdicts = (parameter(header, "verstat") for header in (call.asserted, call.sender))
     verstat = next(filter(None, verdicts), "")
     attested = call.attestation[:8].strip() or parameter(call.asserted, "attest")
@@ -139,7 +142,7 @@ def _signed(call: Call) -> tuple[str | None, str]:
     if call.verified in _PASSED or (not call.verified and verstat.startswith("tn-validation-passed")):
         return "passed", attested.upper()
     if call.verified in _FAILED or (not call.verified and verstat.startswith("tn-validation-failed")):
-        return "failed", attested.upper()
+        return "failed", ""
     return None, attested.upper()
 
 

@@ -31,8 +31,10 @@ message
     `wording` as of a transcript. Without a verdict it came while the screener was away.
 message-end
     `status` (delivered, held, filed, unreachable), `missed` as of a call.
-message-release
-    somebody had it delivered afterwards.
+message-releasing
+    somebody has begun to have it delivered afterwards; nobody else may meanwhile.
+message-release, message-release-failed
+    it was delivered so; or not, for `reason`.
 delivered
     `mailbox` into which the recording went besides, `status` (SUCCESS, or VoiceMail's word for why not),
     `message` (its path without ending).
@@ -50,11 +52,14 @@ case
     about no call: one more thing about a case, see `screener.cases`.
 
 Other kinds may be added: readers pass over what they do not know. Reading order:
-`chain` (what binds the rows), `store` (the file), `writer`, `checkpoints`, `reader`, `verifying`, `keeping`.
+`chain` (what binds the rows), `store` (the file), `writer`, `checkpoints`, `reader`, `verifying`, `holds`,
+`keeping`, `claiming`.
 """
 
+from screener.ledger.claiming import claim
 from screener.ledger.excerpts import excerpt, received, rows
-from screener.ledger.keeping import Erased, Hold, Keeper
+from screener.ledger.holds import Hold
+from screener.ledger.keeping import Erased, Keeper
 from screener.ledger.reader import (
     CallRecord,
     call,
@@ -87,6 +92,7 @@ __all__ = [
     "call",
     "calls",
     "calls_came_by",
+    "claim",
     "count",
     "deleted",
     "ends",

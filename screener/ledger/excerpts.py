@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from screener.ledger import checkpoints
-from screener.ledger.reader import ROWS_OF_CALL, CallRecord, _fold, _shown, reading, state_of
+from screener.ledger.reader import ROWS_OF_CALL, CallRecord, reading, record_of
 from screener.ledger.store import Row, decode, micros, writing
 
 if TYPE_CHECKING:
@@ -45,15 +44,7 @@ def received(path: Path, since: datetime | None = None) -> Iterator[CallRecord]:
     """Messages in the form of calls: what was written stands as `transcript`; LedgerError as `calls`."""
     with reading(path) as db:
         for key in db.execute(MESSAGES, (micros(since),)).fetchall():
-            record = _fold([decode(*row) for row in db.execute(ROWS_OF_CALL, key)])
-            body = _shown(next(row.body for row in record.rows if row.kind == "message"))
-            yield replace(
-                record,
-                call=body["call"],
-                verdict=body.get("verdict", {}),
-                transcript={"text": body["call"].get("text", ""), "wording": body.get("wording", [])},
-                end={"disposition": state_of(record.rows)},
-            )
+            yield record_of([decode(*row) for row in db.execute(ROWS_OF_CALL, key)])
 
 
 def excerpt(

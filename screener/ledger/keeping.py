@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from screener.errors import LedgerError, ScreenerError
-from screener.ledger.reader import reading
-from screener.ledger.store import KEEPING, Row, append, encode, extend, insert, micros, transaction, writing
+from screener.ledger.holds import Hold
+from screener.ledger.holds import holds as held_in
+from screener.ledger.reader import CallRecord, reading, record_of
+from screener.ledger.store import Row, append, decode, encode, extend, insert, micros, transaction, writing
 from screener.text import escaped
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
 CALLS_AT_ONCE = 100
@@ -28,35 +30,29 @@ OLD_CALLS = """
 SELECT DISTINCT pbx, call_id FROM row WHERE at_us < ? AND body != '' AND call_id != '' ORDER BY at_us
 """
 CALLS_BY_ID = "SELECT DISTINCT pbx, call_id FROM row WHERE call_id = ? AND body != ''"
-MENTIONS = "SELECT seq, pbx, call_id, body FROM row WHERE body != '' AND instr(body, ?)"
-ROWS_OF_CALL = "SELECT seq, kind, body FROM row WHERE pbx = ? AND call_id = ? AND body != '' ORDER BY seq"
+MENTIONS = "SELECT seq, pbx, call_id, body FROM row WHERE body != '' AND kind != 'case' AND instr(body, ?)"
+OF_KIND = """
+SELECT seq, pbx, call_id, kind, at_us, body FROM row
+WHERE pbx = '' AND call_id = '' AND kind = ? AND body != '' ORDER BY seq
+"""
+ROWS_OF_CALL = """
+SELECT seq, pbx, call_id, kind, at_us, body FROM row WHERE pbx = ? AND call_id = ? AND body != '' ORDER BY seq
+"""
 OLD_RECORDINGS = """
 SELECT pbx, call_id, seq, body FROM row WHERE kind = 'recording' AND at_us < ? AND body != '' ORDER BY seq
 """
-HOLDS = f"SELECT kind, call_id, body FROM row WHERE {KEEPING} AND kind != 'erased' ORDER BY seq"  # noqa: S608 - words of our own
 ERASE = "UPDATE row SET body = '' WHERE seq = ?"
 ERASE_SALT = "UPDATE link SET salt = NULL WHERE seq = ?"
 TAIL_DIGITS = 6
 """Of a number, by which rows are sought that may hold it; each is looked at more closely."""
 
 
-class Hold(NamedTuple):
-    """What must not be erased: a call by its Uniqueid, or all calls of a number, one of them empty.
-
-    `by` tells apart who holds it, such as a case; empty: a person by command.
-    """
-
-    call: str
-    caller: str
-    by: str
-    because: str
-
-
 @dataclass
 class Erased:
-    """What was erased, or would be; `held` calls were spared, `failed` says why others were."""
+    """What was erased, or would be; `held` calls and messages were spared, `failed` says why others were."""
 
     calls: int = 0
+    messages: int = 0
     rows: int = 0
     recordings: int = 0
     bytes: int = 0
@@ -69,20 +65,22 @@ class Erased:
 class Keeper:
     """Erases and holds what stands in the ledger at `path`, also while the service writes; it blocks.
 
-    `delete` deletes recordings by their paths, `key_of` gives of a number as presented the one in E.164.
+    `delete` deletes recordings by path and SHA-256, `key_of` gives of a number as presented the one in E.164.
+    `witness` is shown the calls that are being erased; the rows it returns are written with that, or not.
     What cannot be done raises LedgerError, or what `delete` raises.
     """
 
     path: Path
-    delete: Callable[[list[Path]], object]
+    delete: Callable[[dict[Path, str]], object]
     key_of: Callable[[str], str]
     clock: Callable[[], datetime]
+    witness: Callable[[Sequence[CallRecord]], list[Row]] = lambda _: []
 
     def erase(self, *, call: str = "", caller: str = "", because: str) -> Erased:
         """Erase a call by its Uniqueid, or all of a number in E.164; LedgerError if one of them is held.
 
         `because` stays for ever: it must not name anybody. What comes later of a call that is still going on
-        is not erased.
+        is not erased; nor are rows of kind `case`, see `strike`.
         """
         with writing(self.path) as db:
             loose = []
@@ -93,10 +91,10 @@ class Keeper:
                 calls = list(dict.fromkeys((pbx, of_call) for _, pbx, of_call in found if of_call))
                 loose = [seq for seq, _, of_call in found if not of_call]
             done = Erased()
-            holds = _holds(db)
+            holds = held_in(db)
             held = [hold for hold in holds if hold.caller and hold.caller == caller]
             if held := held or [hold for one in calls for hold in self._held_by(db, one, holds)]:
-                raise LedgerError(f"nothing was erased, it is held: {_told(held[0])}; release it first")
+                raise LedgerError(f"nothing was erased, it is held: {held[0]}; release it first")
             for at in range(0, len(calls), CALLS_AT_ONCE):
                 self._erase(db, calls[at : at + CALLS_AT_ONCE], because, done)
             if loose:
@@ -107,6 +105,33 @@ class Keeper:
             if failed:
                 raise LedgerError(failed[0])
             return done
+
+    def erase_all(self, calls: Iterable[str], because: str, *, dry_run: bool = False) -> Erased:
+        """Erase calls and messages by their ids, but what is held; `because` as above."""
+        done = Erased(dry_run=dry_run)
+        with writing(self.path) as db:
+            found = [key for one in calls for key in db.execute(CALLS_BY_ID, (escaped(one),))]
+            for at in range(0, len(found), CALLS_AT_ONCE):
+                self._erase(db, found[at : at + CALLS_AT_ONCE], because, done)
+            _wipe(db, done)
+        return done
+
+    def strike(
+        self,
+        kinds: Sequence[str],
+        choose: Callable[[list[tuple[int, Row]]], tuple[list[int], list[Row]]],
+        because: str,
+    ) -> Erased:
+        """Erase rows that are about no call: which of these kinds, and what stands instead, `choose` says."""
+        done = Erased()
+        with writing(self.path) as db:
+            with transaction(db):
+                found = sorted(row for kind in kinds for row in db.execute(OF_KIND, (kind,)))
+                seqs, rows = choose([(seq, decode(*row)) for seq, *row in found])
+                self._blank(db, seqs, [], because, done)
+                insert(db, [encode(row) for row in rows])
+            _wipe(db, done)
+        return done
 
     def expire(
         self, calls_before: datetime | None, recordings_before: datetime | None, *, dry_run: bool = False
@@ -148,7 +173,7 @@ class Keeper:
     def holds(self) -> list[Hold]:
         """What is held at present."""
         with reading(self.path) as db:
-            return _holds(db)
+            return held_in(db)
 
     def _note(self, kind: str, calls: Iterable[str], callers: Iterable[str], body: dict[str, Any]) -> None:
         at, rows = self.clock(), []
@@ -179,7 +204,7 @@ class Keeper:
             return []
         numbers = set[str]()
         if any(hold.caller for hold in holds):
-            numbers = set().union(*(self._numbers(body) for _, _, body in db.execute(ROWS_OF_CALL, call)))
+            numbers = set().union(*(self._numbers(body) for *_, body in db.execute(ROWS_OF_CALL, call)))
         return [hold for hold in holds if hold.call == call[1] or hold.caller in numbers]
 
     def _erase(
@@ -187,19 +212,23 @@ class Keeper:
     ) -> None:
         """Erase these calls but for the held ones; one whose recordings cannot be deleted stays as it is."""
         with transaction(db):
-            holds, seqs, gone = _holds(db), list[int](), list[_Recording]()
+            holds, seqs, gone, erased = held_in(db), list[int](), list[_Recording](), list[CallRecord]()
             for call in calls:
                 if self._held_by(db, call, holds):
                     done.held += 1
                     continue
                 rows = db.execute(ROWS_OF_CALL, call).fetchall()
-                filed = (_Recording.of(seq, body) for seq, kind, body in rows if kind == "recording")
+                filed = (_Recording.of(seq, body) for seq, *_, kind, _, body in rows if kind == "recording")
                 files = list({one.path: one for one in filed}.values())  # one may be filed twice
                 if self._deleted(files, done):
-                    done.calls += 1
-                    seqs += [seq for seq, _, _ in rows]
+                    seqs += [row[0] for row in rows]
                     gone += files
+                    erased.append(record_of([decode(*row[1:]) for row in rows]))
+            messages = sum(any(row.kind == "message" for row in one.rows) for one in erased)
+            done.calls, done.messages = done.calls + len(erased) - messages, done.messages + messages
             self._blank(db, seqs, gone, because, done)
+            if not done.dry_run:
+                insert(db, [encode(row) for row in self.witness(erased)])
 
     def _delete_old(
         self,
@@ -208,7 +237,7 @@ class Keeper:
         done: Erased,
     ) -> None:
         with transaction(db):
-            holds = _holds(db)
+            holds = held_in(db)
             gone = []
             for (pbx, call_id), file in files:
                 if not self._held_by(db, (pbx, call_id), holds) and self._deleted([file], done):
@@ -218,7 +247,7 @@ class Keeper:
     def _deleted(self, files: list[_Recording], done: Erased) -> bool:
         try:
             if not done.dry_run:
-                self.delete([Path(file.path) for file in files if file.path])
+                self.delete({Path(file.path): file.sha256 for file in files if file.path})
         except ScreenerError as error:
             done.failed.append(str(error))
             return False
@@ -262,23 +291,6 @@ class _Recording(NamedTuple):
         """What its row says of a recording."""
         about = json.loads(body)
         return cls(seq, about.get("path", ""), about.get("bytes", 0), about.get("sha256", ""))
-
-
-def _holds(db: sqlite3.Connection) -> list[Hold]:
-    held: dict[tuple[str, str, str], Hold] = {}
-    for kind, call, body in db.execute(HOLDS):
-        about = json.loads(body or "{}")  # of a call that was erased after its release
-        hold = Hold(call, about.get("e164", ""), about.get("by", ""), about.get("because", ""))
-        if kind == "hold":
-            held[hold[:3]] = hold
-        else:
-            held.pop(hold[:3], None)
-    return [hold for hold in held.values() if hold.call or hold.caller]
-
-
-def _told(hold: Hold) -> str:
-    by = f" by {hold.by}" if hold.by else ""
-    return f"{hold.call or hold.caller}{by} ({hold.because})"
 
 
 def _wipe(db: sqlite3.Connection, done: Erased) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -220,6 +220,21 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         raise LedgerError(
             f"{path}: the ledger cannot be read: {error}; is it a ledger, and may this user read it?"
         ) from error
+
+
+def record_of(rows: list[Row]) -> CallRecord:
+    """The rows of a call, or of a message: of that, what was written stands as `transcript`."""
+    record = _fold(rows)
+    body = next((_shown(row.body) for row in record.rows if row.kind == "message"), None)
+    if body is None:
+        return record
+    return replace(
+        record,
+        call=body["call"],
+        verdict=body.get("verdict", {}),
+        transcript={"text": body["call"].get("text", ""), "wording": body.get("wording", [])},
+        end={"disposition": state_of(record.rows)},
+    )
 
 
 def _fold(rows: list[Row]) -> CallRecord:

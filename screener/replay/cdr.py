@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import re
 import sqlite3
+import weakref
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -112,8 +113,9 @@ class CdrFile:
         self.contexts: Counter[str] = Counter()
         self._zone, self._trunks, self._needs_header = zone, frozenset(trunks), header
         self._inbound = re.compile("|".join(map(translate, contexts)) or r"(?!)")
-        # A temporary file of SQLite's own, which is gone with the connection.
+        # A temporary file of SQLite's own, which is gone with the connection, and that with this object.
         self._db = sqlite3.connect("", isolation_level=None)
+        weakref.finalize(self, self._db.close)
         self._db.executescript(_SCHEMA)
 
     def read(self, stream: BinaryIO, report: Callable[[int, str], None]) -> None:

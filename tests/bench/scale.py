@@ -51,7 +51,7 @@ class _CountedLine(Line):
         await super()._down(reader, cast("asyncio.StreamWriter", _Counted(writer, self.seen)))
 
 
-async def marks(house: House, line: _CountedLine, store: Any) -> dict[str, float]:  # noqa: ANN401 - a client
+async def marks(house: House, line: _CountedLine, store: Any) -> dict[str, float]:
     """Every counter as it is now."""
     info = await store.info()
     assert house.service.process

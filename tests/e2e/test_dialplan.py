@@ -211,6 +211,8 @@ async def test_voicemail__caller_falls_silent__the_message_ends_after_that_silen
             at for at in range(0, len(samples), 400) if sound.strength(samples[at : at + 400], 440) > 0.8
         )
         assert 0.8 <= (len(samples) - tone_ends) / sound.RATE <= 3.5
+        # In step: 16.28 alone would leave out what did not arrive in time.
+        assert len(samples) == len(await closed_recording(house.pbx, "mix"))
 
 
 async def test_voicemail__caller_talks_without_end__the_message_ends_at_its_limit() -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from screener import ledger
+from tests.pbx.asterisk import find_binary
 from tests.pbx.faults import AT_ONCE_S, BY_DEADLINE_S, LOADED_S, somebody
 from tests.pbx.house import House
 
@@ -102,9 +103,11 @@ async def test_message__threat_of_a_private_number__held_until_somebody_releases
         assert all(
             part in shown for part in (DUNNING.decode(), "amount 1537.35 CNY", "MESSAGE_PRESSURE (+6)")
         )
-        assert "is sent to pjsip:phone" in await screener(house, "messages", "release", one["id"])
+        told = await asyncio.gather(*(screener(house, "messages", "release", one["id"]) for _ in range(3)))
+        assert sum("is sent to pjsip:phone" in answer for answer in told) == 1
         assert await read(house) == DUNNING
         await became(house, "released")
+        assert house.phone.messages.empty()
         assert "it has been released" in await screener(house, "messages", "release", one["id"])
         assert "there is no message m1" in await screener(house, "messages", "release", "m1")
 
@@ -150,13 +153,19 @@ async def test_message__hostile_body__arrives_as_asterisk_has_it_and_forges_noth
     [
         (b'"a,sip:b@127.0.0.1,pjsip:other" <sip:+8613900000001@127.0.0.1>', b"sip:+8613900000001@127"),
         (b'"\\"),sip:evil@x" <sip:+8613900000001@127.0.0.1>', b"<sip:+8613900000001@127"),
-        (b'"' + b"x" * 500 + b'" <sip:+8613900000001@127.0.0.1>', b"<sip:+8613900000001@127"),
+        pytest.param(
+            b'"' + b"x" * 500 + b'" <sip:+8613900000001@127.0.0.1>', b"<sip:+8613900000001@127",
+            marks=pytest.mark.skipif(
+                find_binary().version.endswith("deb11u10"),
+                reason="deb11u10 loses the sender's address, and a header of more than 512 bytes",
+            ),
+        ),
         (b'"(x" <sip:95588@127.0.0.1>', b'"(x" <sip:95588@127'),
         ('"银行" <sip:95588@127.0.0.1>'.encode(), b"<sip:95588@127"),  # Asterisk drops such a name
         (b"<sip:CMB@127.0.0.1;a=b>", b"<sip:CMB@127"),
         (b"<sip:139,sip:evil@127.0.0.1>", b"<sip:139sip@127"),
     ],
-)
+)  # fmt: skip
 async def test_message__hostile_sender__reaches_whom_it_was_for(sender: bytes, shown: bytes) -> None:
     async with opened() as house:
         await house.caller.message("100", b"hi", sender=sender)
@@ -253,6 +262,67 @@ async def test_message__screener_was_never_there__delivered_at_once_and_filed_la
         assert {body(one)["call"]["text"] for one in rows} == {DUNNING.decode(), "(欠款)"}
         again = [row.body.get("missed") for one in rows for row in one if row.kind == "message-end"]
         assert again == ["away", "away"]
+
+
+async def test_messages__more_than_are_filed_in_an_hour__delivered_or_dropped_and_counted() -> None:
+    async with opened(messages={"per_sender_hour": 2, "per_hour": 4}) as house:
+        friend, presses = somebody(), somebody("+86177")
+        for n in range(3):
+            await house.caller.message("100", b"%d" % n, friend)
+            assert await read(house) == b"%d" % n
+        for _ in range(3):
+            await house.caller.message("100", DUNNING, presses)
+        # That all is full is not the fault of this one: he is heard.
+        await house.caller.message("100", DUNNING, somebody("+86178"))
+        assert await read(house) == DUNNING
+        await became(house, "delivered", "delivered", "held", "held")
+        status = json.loads(await screener(house, "status", "--json"))
+        assert status["unfiled_messages"] == {"delivered": 2, "dropped": 1}
+        assert "messages beyond their bound: 2 delivered, not filed" in await screener(house, "status")
+        told = [one["bound"] for one in house.service.lines if "too many messages" in str(one.get("event"))]
+        assert told == ["sender", "sender", "total"]
+
+
+@pytest.mark.parametrize("form", ["<sip:{}@127.0.0.1>", '"a:b<c" <sip:{};x=y@127.0.0.1;user=phone>'])
+async def test_message__of_a_blocked_number_while_the_screener_is_away__held(form: str) -> None:
+    async with opened() as house:
+        number = somebody()
+        await screener(house, "list", "add", "block", number, "--reason", "nuisance")
+        await house.service.logged("block entries laid ready", entries=1)
+        await house.service.kill()
+        await house.caller.message("100", b"of somebody else", somebody())
+        assert await read(house) == b"of somebody else"
+        await house.caller.message("100", b"a name", sender=f"<sip:X{number[1:]}@127.0.0.1>".encode())
+        assert await read(house) == b"a name"
+        await house.caller.message("100", b"nuisance", sender=form.format(number).encode())
+        await house.caller.message("100", b"after it", somebody())
+        assert await read(house) == b"after it"
+        await house.service.start()
+        rows = await until(house, lambda rows: any(body(one)["call"]["text"] == "nuisance" for one in rows))
+        [held] = [one for one in rows if body(one)["call"]["text"] == "nuisance"]
+        assert ledger.state_of(held) == "held"
+        assert "is sent to" in await screener(house, "messages", "release", held[0].call_id)
+        assert await read(house) == b"nuisance"
+
+
+async def test_message__of_a_blocked_number_and_nowhere_to_keep_it__delivered() -> None:
+    async with opened() as house:
+        number = somebody()
+        await screener(house, "list", "add", "block", number, "--reason", "nuisance")
+        await house.service.logged("block entries laid ready", entries=1)
+        await house.service.kill()
+        (house.pbx.spool / f"messages-{time.strftime('%Y-%m-%d', time.gmtime())}").symlink_to("/dev/full")
+        await house.caller.message("100", b"nuisance", number)
+        assert await read(house) == b"nuisance"
+        await house.caller.message(AWAY, b"for nobody", somebody())
+        async with asyncio.timeout(10):
+            while house.pbx.log().count("is not kept") < 2:  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0.05)
+        await house.service.start()
+        alarm = "1 message was lost and 1 was delivered unrecorded"
+        async with asyncio.timeout(30):
+            while alarm not in await screener(house, "status"):  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0.2)
 
 
 async def test_message__to_be_held_and_the_ledger_cannot_write__delivered() -> None:

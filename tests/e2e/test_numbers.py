@@ -57,6 +57,12 @@ CALLS = [
         {"ASSERTED_DIFFERS", "STIR_FAILED"},
     ),
     (
+        b"<sip:+12125550125@127.0.0.1>",
+        b"P-Asserted-Identity: <sip:+12125550125@h>\r\nP-Asserted-Identity: <tel:+13125550177>",
+        {"caller.e164": "+12125550125", "caller.asserted_differs": False},
+        set(),
+    ),
+    (
         b"<sip:2125550123@127.0.0.1>",
         b"",
         {
@@ -102,3 +108,14 @@ async def test_call__asterisk_without_stir_shaken__is_asked_about_without_a_word
     record = await house.ended(e164="+12125550124")
     assert record.end["missed"] == ""
     assert house.pbx.log() == before
+
+
+async def test_call__with_two_asserted_identities__the_one_with_a_number_counts(house: House) -> None:
+    two = b'P-Asserted-Identity: "Gate, (1" <sip:gw7@carrier>\r\nP-Asserted-Identity: <tel:+13125550177>'
+    call = await house.caller.call("3105550199", sender=b"<sip:2125550124@127.0.0.1>", headers=two)
+    await asyncio.wait_for(call.answered.wait(), 10)
+    call.hangup()
+    # Asterisk itself reads the first alone, and shows that.
+    record = await house.service.record(lambda one: one.call.get("number") == "gw7")
+    assert record.call["asserted"] == "<tel:+13125550177>"
+    assert record.facts["caller.asserted_differs"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import platform
 import shutil
@@ -23,13 +24,13 @@ CACHE = Path(
 )
 MODULES = """
 func_env res_speech res_agi
-app_audiosocket app_cdr app_chanspy app_dial app_exec app_mixmonitor app_originate app_playback app_read
+app_cdr app_chanspy app_dial app_exec app_mixmonitor app_originate app_playback app_read
 app_record app_senddtmf app_stack app_system app_userevent
 app_verbose app_waitforsilence bridge_builtin_features
 bridge_native_rtp bridge_simple chan_pjsip codec_alaw codec_gsm codec_resample codec_ulaw format_gsm
 format_pcm format_wav func_base64 func_callerid func_cdr func_channel func_curl func_cut func_db func_dialplan
 func_global func_groupcount func_hangupcause func_logic func_math func_module func_periodic_hook func_rand
-func_sprintf func_strings func_talkdetect func_timeout func_uri pbx_config res_audiosocket
+func_sprintf func_strings func_talkdetect func_timeout func_uri pbx_config
 res_clioriginate res_crypto res_curl res_format_attr_h264 res_musiconhold res_pjproject res_pjsip
 res_pjsip_authenticator_digest res_pjsip_caller_id res_pjsip_diversion res_pjsip_dtmf_info
 res_pjsip_endpoint_identifier_ip res_pjsip_header_funcs res_pjsip_messaging
@@ -172,6 +173,12 @@ class Binary:
     data: Path
     sounds: Path
 
+    @functools.cached_property
+    def version(self) -> str:
+        """What it says of itself: `16.28.0~dfsg-0+deb11u10`."""
+        answer = subprocess.run([*self.command, "-V"], capture_output=True, text=True, check=True).stdout
+        return answer.removeprefix("Asterisk ").strip()
+
 
 def find_binary() -> Binary:
     """The cached root file system, which scripts/setup makes where it is needed, else the installed one."""
@@ -188,14 +195,18 @@ def find_binary() -> Binary:
 
 
 class Asterisk:
-    """`async with Asterisk(directory) as pbx:` – up and answering inside, stopped outside."""
+    """`async with Asterisk(directory) as pbx:` – up and answering inside, stopped outside.
+
+    `more` is text for the ends of configuration files: {"pjsip.conf": "…"}.
+    """
 
     def __init__(self, directory: Path, *, tls: bool = False, extra: str = "", globals_: str = "",
+                 more: dict[str, str] | None = None,
                  user: int | None = None, umask: int = -1, systemname: str = "") -> None:  # fmt: skip
         self.directory = directory
         self.binary = find_binary()
         self.sip, self.ami, self.phone, self.ami_tls, self.rtp = free_ports(5)
-        self.tls, self.extra, self.globals_ = tls, extra, globals_
+        self.tls, self.extra, self.globals_, self.more = tls, extra, globals_, more or {}
         self.user, self.umask, self.systemname = user, umask, systemname
         self.process: subprocess.Popen[bytes] | None = None
         self.secret = "a secret of the tests"  # noqa: S105
@@ -255,6 +266,9 @@ class Asterisk:
         }
         for name, text in files.items():
             (etc / name).write_text(text)
+        for name, text in self.more.items():
+            with (etc / name).open("a") as file:
+                file.write(text)
 
     def spawn(self) -> None:
         """Start the process; returns before it is ready."""

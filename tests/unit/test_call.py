@@ -133,7 +133,8 @@ def test_call__question__is_read_and_decoded() -> None:
         ("100%25", "100%"),
         ("a+b", "a+b"),
         ("%ff%fe", "\ufffd\ufffd"),
-        ("%E5%82", "\ufffd"),  # cut in the middle of a character
+        ("%E5%82%AC%E5%82", "催"),  # cut in the middle of a character
+        ("\udcff", "\ufffd" * 3),
         ("%", "%"),
         ("%4", "%4"),
         ("%zz", "%zz"),

@@ -45,6 +45,7 @@ def run(site: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> Comman
     [
         (["--help"], "explain"),
         (["version"], "screener 0"),
+        (["--version"], "screener 0"),
         (["check"], "good"),
         (["facts"], "caller.e164"),
         (["facts", "--json"], '"name": "caller.e164"'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from collections import Counter
 from functools import cache
@@ -573,3 +574,19 @@ def test_secret__beside_a_mistake__not_in_the_error() -> None:
 def test_secret__in_the_environment_of_the_process__is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SECRET_VARIABLE, "s3cret")
     assert load(Path("site")).ami_secrets()[""].get_secret_value() == "s3cret"
+
+
+def test_error__from_another_process__has_the_same_problems() -> None:
+    error = pickle.loads(pickle.dumps(ConfigError(["a.yaml:1:1: x: is missing", "b.yaml:2:1: y: unknown"])))  # noqa: S301 - our own
+    assert (error.problems, str(error).count("\n")) == (
+        ["a.yaml:1:1: x: is missing", "b.yaml:2:1: y: unknown"],
+        1,
+    )
+
+
+def test_config__language_that_does_not_exist__named_with_those_that_do() -> None:
+    [found] = problems("screener.yaml", "transcription:\n  enabled: true\n  language: cn\n")
+    assert found.startswith(
+        "site/screener.yaml:3:13: transcription.language: no such language; known are af "
+    )
+    assert " zh" in found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import getpass
+import hashlib
 import io
 import json
 import os
@@ -12,6 +14,7 @@ import stat
 import subprocess
 import sys
 import zipfile
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,14 +25,16 @@ from hypothesis import strategies as st
 
 from screener.cli import main
 from screener.errors import ScreenerError
-from screener.evidence import verify
+from screener.evidence import sealing, verify
 from screener.evidence.pages import safe_cell
-from screener.evidence.sealing import seal
+from screener.evidence.sealing import blocks, seal
 from screener.ledger import Row, append
 from screener.signing import Signer
 from tests import collector
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.commandline import Command
 
 HOSTILE = "=cmd|'/c calc'!A0<script>alert(1)</script>\"'>\x1b[31m\r\n\u202e"
@@ -196,10 +201,66 @@ def test_case__closed__takes_no_later_calls(case: Command, tmp_path: Path) -> No
     assert len(json.loads(case("case", "show", 1, "--json").out)["entries"]) == 9
 
 
+def test_case__reopened__has_the_calls_since(case: Command, tmp_path: Path) -> None:
+    case("case", "close", 1)
+    later = collector.call_rows("2.1", datetime.now(UTC) + timedelta(seconds=1), collector.NUMBERS[0])
+    append(tmp_path / "state" / "ledger.db", later)
+    ended = case("case", "reopen", 1)
+    assert (ended.code, ended.out) == (0, "case 1 is open again with 9 calls\n")
+    assert "case 1 is open" in " ".join(case("case", "reopen", 1).err.replace("│", " ").split())
+
+
+def test_note__withdrawn__is_shown_as_such_and_counts_no_more(case: Command, tmp_path: Path) -> None:
+    def night() -> list[Any]:
+        found = json.loads(case("case", "incidents", 1, "--json").out)
+        return [one for one in found if one["rule"] == "NIGHT"]
+
+    assert len(night()) == 1
+    (visit,) = [one["id"] for one in json.loads(case("case", "show", 1, "--json").out)["entries"][-1:]]
+    assert case("case", "withdraw", 1, visit, "--because", "not that day" + HOSTILE).code == 0
+    assert night() == []
+    folder = export(case, tmp_path / "bundle")
+    entry = data_of(folder)["entries"][-1]
+    assert (entry["kind"], entry["text"], entry["files"]) == ("withdrawn", "两人上门", [])
+    assert entry["withdrawn"]["by"] == getpass.getuser()
+    assert entry["withdrawn"]["because"].startswith("not that day")
+    for lang in ("en", "zh"):
+        assert "0 visits" in (folder / "summary.en.html").read_text()
+        export(case, tmp_path / lang, "--lang", lang)
+        assert "两人上门" in (page := (tmp_path / lang / "index.html").read_text())
+        assert "not that day" in page
+        assert "<script" not in page
+    ended = case("case", "withdraw", 1, visit, "--because", "again")
+    assert (ended.code, "withdrawn already" in ended.err) == (2, True)
+
+
+def test_note__corrected__stands_in_place_of_the_first(case: Command, tmp_path: Path) -> None:
+    told = case("case", "note", 1, "--kind", "remark", "--text", "wrong").out
+    first = told.partition(":")[0]
+    ended = case("case", "note", 1, "--kind", "letter", "--text", "right", "--instead", first)
+    assert ended.out.endswith("case 1 has 2 notes\n")
+    entries = {one["text"]: one for one in json.loads(case("case", "show", 1, "--json").out)["entries"]}
+    assert (entries["wrong"]["kind"], entries["right"]["kind"]) == ("withdrawn", "letter")
+    assert entries["right"]["id"] in entries["wrong"]["withdrawn"]["because"]
+
+
+def test_case__number_or_call_removed__is_held_no_longer(case: Command) -> None:
+    before = json.loads(case("ledger", "holds", "--json").out)
+    assert case("case", "add", 1, "--number", collector.STRANGER).code == 0
+    case("case", "hold", 1)
+    assert len(json.loads(case("ledger", "holds", "--json").out)) == len(before) + 2
+    ended = case("case", "remove", 1, "--number", collector.STRANGER)
+    assert "2 holds of this case ended" in ended.out
+    assert json.loads(case("ledger", "holds", "--json").out) == before
+    assert case("ledger", "erase", "--caller", collector.STRANGER, "--because", "asked to").code == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("show", 2), "there is no case 2"),
+        (("withdraw", 1, "note-9", "--because", "x"), "there is no 'note-9' in case 1"),
+        (("note", 1, "--kind", "letter", "--text", "x", "--instead", "note-9"), "there is no 'note-9'"),
         (("add", 1, "--number", "hello"), "neither a number"),
         (("add", 1, "--call", "7.7"), "no call '7.7'"),
         (("open", "x", "--suggested", "company:nobody"), "nothing is suggested"),
@@ -296,6 +357,23 @@ def test_export__recording_changed_or_missing__says_so_and_goes_on(case: Command
     assert "missing" in ended.out
     assert "missing" in (tmp_path / "bundle" / "README.txt").read_text()
     assert verify(tmp_path / "bundle") == []
+
+
+def test_export__recording_changed_while_it_is_copied__says_what_is_in_the_bundle(
+    case: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed_once_read(content: bytes | Path) -> Iterator[bytes]:
+        yield from blocks(content)
+        if isinstance(content, Path) and content.suffix == ".wav":
+            content.write_bytes(b"forged")
+
+    monkeypatch.setattr(sealing, "blocks", changed_once_read)
+    folder = export(case, tmp_path / "bundle")
+    files = [one for entry in data_of(folder)["entries"] for one in entry["files"]]
+    assert len(files) == 9
+    for one in files:
+        copied = hashlib.sha256((folder / one["file"]).read_bytes()).hexdigest()
+        assert (one["as_filed"], copied) == (True, one["sha256"])
 
 
 def test_export__ledger_points_elsewhere__takes_no_such_file(case: Command, tmp_path: Path) -> None:
@@ -527,6 +605,122 @@ def test_case__held__is_spared_until_it_is_released(case: Command, tmp_path: Pat
     folder = export(case, tmp_path / "bundle")
     assert "1.2" not in {one["id"] for one in data_of(folder)["entries"]}
     assert verify(folder) == []
+
+
+def test_case__calls_that_nobody_holds__says_what_was_erased_and_what_goes_when(
+    case: Command, tmp_path: Path
+) -> None:
+    soon = datetime.now(UTC).replace(hour=12) - timedelta(days=3)
+    written = {"call": {"number": collector.NUMBERS[1], "text": "还钱"}}
+    append(
+        tmp_path / "state" / "ledger.db",
+        [
+            *collector.call_rows("5.1", soon, collector.NUMBERS[0]),
+            Row("m5", "message", datetime.now(UTC) - timedelta(days=40), written),
+        ],
+    )
+    assert case("case", "release", 1).code == 0
+    told = case("case", "show", 1).out
+    assert "not held: 9 calls and 1 message, erased from 2026-04-01 to " in told
+    assert "to keep them: screener case hold 1" in told
+    (listed,) = json.loads(case("case", "list", "--json").out)
+    assert (listed["calls"], listed["messages"], listed["erased_calls"]) == (9, 1, 0)
+    assert (
+        f"{tmp_path / 'b'}: case 1 with 9 calls and 1 message, signed"
+        in case("evidence", "export", 1, tmp_path / "b").out
+    )
+    assert "erased: 9 calls and 1 message (" in case("ledger", "expire").out
+    told = case("case", "show", 1).out
+    assert "erased, and not to be had again: 8 calls and 1 message" in told
+    assert f"not held: 1 call, erased on {soon + timedelta(days=30):%Y-%m-%d}" in told
+    assert "8 calls and 1 message" in case("case", "list").out
+    assert "1 call " in case("case", "hold", 1).out
+    told = case("case", "show", 1).out
+    assert ("8 calls and 1 message" in told, "not held" in told) == (True, False)
+
+
+def test_case__recordings_are_kept_for_less_than_calls__says_from_when_they_go(
+    case: Command, tmp_path: Path
+) -> None:
+    site = tmp_path / "site" / "screener.yaml"
+    kept = {"retention": {"ledger_days": 0, "recordings_days": 1}}
+    site.write_text(json.dumps(json.loads(site.read_text()) | kept))
+    case("case", "release", 1)
+    assert "not held: recordings of 8 calls, deleted from 2026-03-03 on" in case("case", "show", 1).out
+    case("ledger", "expire")
+    told = case("case", "show", 1).out
+    assert "erased, and not to be had again: 8 recordings of what is left" in told
+    assert "not held: recordings" not in told
+
+
+def left_of(site: Path) -> bytes:
+    """All bytes of the ledger, its log, and whatever else the screener keeps."""
+    return b"".join(one.read_bytes() for one in sorted(site.rglob("*")) if one.is_file())
+
+
+def test_case__erased__leaves_nothing_of_it_and_the_numbers_of_others(case: Command, tmp_path: Path) -> None:
+    assert case("case", "open", "Another", "--number", collector.STRANGER).code == 0
+    refused = case("case", "erase", 1, "--because", "settled")
+    assert (refused.code, "screener case release 1" in refused.err) == (6, True)
+    case("case", "release", 1)
+    would = case("case", "erase", 1, "--because", "settled", "--dry-run")
+    assert (would.code, would.out.startswith("would be erased: 8 calls of case 1; 8 recordings")) == (0, True)
+    assert "1 notes, 1 attached files" in would.out
+    assert len(data_of(export(case, tmp_path / "whole"))["entries"]) == 9
+    shutil.rmtree(tmp_path / "whole")
+    assert case("case", "erase", 1, "--because", "settled").code == 0
+    (tmp_path / "door.jpg").unlink()
+    left = left_of(tmp_path)
+    for gone in (
+        collector.COMPANY.encode(),
+        b"\\u4e24\\u4eba",
+        b" a photograph",
+        collector.NUMBERS[0].encode(),
+    ):
+        assert gone not in left
+    assert case("ledger", "verify").code == 0
+    assert "case 1 was erased" in " ".join(case("case", "show", 1).err.replace("│", " ").split())
+    assert json.loads(case("case", "show", 2, "--json").out)["name"] == "Another"
+    assert "case 3 is open" in case("case", "open", "Third").out
+    states = [line.split()[:2] for line in case("case", "list").out.splitlines()]
+    assert ["1", "erased"] in states
+
+
+def test_case__erased__spares_what_another_case_has_or_somebody_holds(case: Command, tmp_path: Path) -> None:
+    site = tmp_path / "site" / "door.jpg"
+    site.write_bytes((tmp_path / "door.jpg").read_bytes())
+    case("case", "open", "Another", "--call", "1.1")
+    case("case", "note", 2, "--kind", "letter", "--text", "x", "--file", site)
+    case("ledger", "hold", "--call", "1.2", "--because", "court")
+    case("case", "release", 1)
+    ended = case("case", "erase", 1, "--because", "settled")
+    assert ended.code == 0
+    assert "another case has them too: 1 call" in ended.out
+    assert "but 1 that are held otherwise" in ended.out
+    left = {one["call_id"] for one in json.loads(case("calls", "--json").out)}
+    assert left == {"1.1", "1.2", "9.9"}
+    assert len(list((tmp_path / "state" / "evidence").iterdir())) == 1
+
+
+def test_erase__a_caller__takes_what_cases_know_of_him(case: Command, tmp_path: Path) -> None:
+    letter = tmp_path / "site" / "letter.txt"
+    letter.write_text("from him alone")
+    who, other = collector.STRANGER, "+8613900001111"
+    assert case("case", "open", "x", "--number", who, "--number", other).code == 0
+    sent = ("--kind", "sms", "--text", "his words", "--from", who, "--file", letter)
+    name = case("case", "note", 2, *sent).out.partition(":")[0]
+    case("case", "withdraw", 2, name, "--because", "of his daughter")
+    case("case", "note", 2, "--kind", "remark", "--text", "ours")
+    case("case", "remove", 2, "--call", "1.1")
+    assert case("ledger", "erase", "--caller", who, "--because", "asked to").code == 0
+    letter.unlink()
+    left = left_of(tmp_path)
+    for gone in (who, "from him alone", "his words", "of his daughter"):
+        assert gone.encode() not in left
+    shown = json.loads(case("case", "show", 2, "--json").out)
+    assert [one["text"] for one in shown["entries"]] == ["ours"]
+    listed = json.loads(case("case", "list", "--json").out)
+    assert (listed[1]["numbers"], case("ledger", "verify").code) == ([other], 0)
 
 
 def test_verify__missing_added_or_replaced__is_named(case: Command, tmp_path: Path) -> None:

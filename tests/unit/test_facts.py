@@ -131,6 +131,7 @@ ROWS: list[tuple[str, dict[str, str], FactValue | None]] = [
     ("stir.attestation", {"asserted": "<sip:1@h>;attest=c"}, "C"),
     ("stir.attestation", {"asserted": "<sip:1@h>;attest=c", "attestation": "A"}, "A"),
     ("stir.attestation", {"sender": "<sip:1@h>;attest=A"}, ABSENT),
+    ("stir.attestation", {"verified": "cid_orig_tn_mismatch", "attestation": "A"}, ABSENT),
     ("stir.verified", {}, ABSENT),
     ("stir.verified", {"asserted": f"<sip:+8617712345678;verstat={VALID}@h;user=phone>"}, "passed"),
     ("stir.verified", {"asserted": f"<tel:+8617712345678;verstat={VALID}-C>"}, "passed"),

@@ -56,7 +56,7 @@ class House:
                     ledger.append(row)
         self.keeper = Keeper(
             self.path,
-            delete=lambda paths: spool.delete(self.recordings, paths),
+            delete=lambda filed: spool.delete_filed(self.recordings, filed),
             key_of=lambda written: number.parse(written, "CN").key,
             clock=lambda: NOW,
         )
@@ -113,8 +113,8 @@ def test_erase__a_digest_that_is_left__does_not_tell_which_number_it_was(house: 
 
 
 def test_erase__recordings_that_cannot_be_deleted__keep_the_rows_that_tell_of_them(house: House) -> None:
-    def refuse(paths: list[Path]) -> None:
-        raise ScreenerError(f"{paths[0]}: not yours")
+    def refuse(paths: dict[Path, str]) -> None:
+        raise ScreenerError(f"{next(iter(paths))}: not yours")
 
     keeper = Keeper(house.path, refuse, house.keeper.key_of, lambda: NOW)
     with pytest.raises(LedgerError, match="not yours"):

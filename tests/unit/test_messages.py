@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from screener import config, ledger, number
 from screener.call import Call, Stage
 from screener.facts import UNLISTED, facts_of
 from screener.ledger import Ledger, Row
-from screener.messages import Messages, kept
+from screener.messages import Bounds, Messages, kept
 from screener.replay.past import PastCall
 from screener.replay.recorded import LedgerFile
 from screener.verdict import Action
@@ -130,7 +130,7 @@ async def test_kept__pipe_and_folder_among_the_files__the_others_are_filed(tmp_p
             place=SHIPPED.settings.place,
             clock=lambda: AT,
         )
-        work = asyncio.create_task(Messages(parts, WORDING, path).run())  # type: ignore[arg-type]
+        work = asyncio.create_task(Messages(parts, WORDING, path, Bounds(1, 1)).run())  # type: ignore[arg-type]
         async with asyncio.timeout(20):
             while not ledger.message(path, "m2"):  # noqa: ASYNC110 - no event tells
                 await asyncio.sleep(0.05)
@@ -157,3 +157,64 @@ def test_ledger__messages__apart_from_calls_and_from_what_replay_judges(tmp_path
     assert [row.kind for row in ledger.message(path, "m1")] == ["message", "message-end"]
     assert ledger.message(path, "1.1") == ()
     assert [one.call.id for one in LedgerFile(path).calls(None) if isinstance(one, PastCall)] == ["1.1"]
+
+
+async def test_release__two_screeners_at_once__one_sends_the_message(tmp_path: Path) -> None:
+    path, sent, now = tmp_path / "ledger.db", list[str](), [AT]
+    both = asyncio.Barrier(2)
+
+    async def act(action: str, **fields: str) -> SimpleNamespace:
+        sent.append(fields["To"])
+        await asyncio.wait_for(both.wait(), 10)  # until the other is refused
+        return SimpleNamespace(success=len(sent) > 1, message="not now")
+
+    with Ledger.open(path) as written:
+        call = {"number": "<sip:1@h>", "to": "pjsip:phone", "text": "hi"}
+        written.append(Row("m1", "message", AT, {"call": call}))
+        written.append(Row("m1", "message-end", AT, {"status": "held"}))
+        await written.flush()
+        parts = SimpleNamespace(ledger=written, clock=lambda: now[0], ami=SimpleNamespace(act=act))
+        first, other = (Messages(parts, WORDING, path, Bounds(1, 1)) for _ in range(2))  # type: ignore[arg-type]
+
+        async def released(messages: Messages, name: str = "m1") -> dict[str, str]:
+            answer = await messages.release(name)
+            if "at this moment" in answer.get("error", ""):
+                await both.wait()
+            await written.flush()
+            return answer
+
+        answers = await asyncio.gather(released(first), released(other))
+        assert (len(sent), sum("not now" in str(one) for one in answers)) == (1, 1)
+        # It failed, so it may be tried again; what succeeded, or may yet, may not.
+        again = asyncio.gather(released(first), released(other))
+        assert sorted(map(list, await again)) == [["error"], ["to"]]
+        assert len(sent) == 2
+        assert await first.release("m1") == {"error": "it has been released"}
+
+        written.append(Row("m2", "message", AT, {"call": call}))
+        written.append(Row("m2", "message-releasing", AT, {}))
+        await written.flush()
+        assert "at this moment" in (await first.release("m2"))["error"]
+        now[0] += timedelta(minutes=2)  # whoever released it was killed
+        again = asyncio.gather(released(first, "m2"), released(other, "m2"))
+        assert sorted(map(list, await again)) == [["error"], ["to"]]
+
+
+def test_bounds__of_a_sender_and_in_total__free_again_an_hour_later_and_told_once() -> None:
+    bounds = Bounds(per_sender=2, in_total=3)
+    assert [bounds.exceeded(who, at) for at, who in enumerate("aaabcb")] == [
+        "",
+        "",
+        "sender",
+        "",
+        "total",
+        "total",
+    ]
+    told = [
+        bounds.is_news(what, who, 9.0)
+        for what, who in [("sender", "a"), ("sender", "a"), ("total", "b"), ("total", "c")]
+    ]
+    assert told == [True, False, True, False]
+    assert bounds.exceeded("a", 3599.0) == "sender"
+    assert [bounds.exceeded("a", 3600.5), bounds.exceeded("c", 3600.6)] == ["", "total"]
+    assert bounds.is_news("sender", "a", 3700.0)

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from screener import spool as module
 from screener.errors import ScreenerError
-from screener.spool import Spool, delete, digest, secure
+from screener.spool import Spool, delete, delete_filed, digest, secure
 from tests.users import ASTERISK, OTHER, OURS, as_user, needs_root, reachable
 
 if TYPE_CHECKING:
@@ -161,3 +161,53 @@ def test_digest__of_a_file_a_link_and_nothing__is_its_own_or_refused_or_empty(ro
     (root / "2026-03-02/2-mix.wav").symlink_to(root / LEGS[0])
     with pytest.raises(ScreenerError):
         digest(root, root / "2026-03-02/2-mix.wav")
+
+
+def moved(tmp_path: Path) -> tuple[Path, Path, str]:
+    """Where recordings are now, and one from before with its SHA-256."""
+    old = tmp_path / "old" / "2025-01-01" / "1.1-mix.wav"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"RIFF of a call")
+    (tmp_path / "new").mkdir()
+    return tmp_path / "new", old, hashlib.sha256(b"RIFF of a call").hexdigest()
+
+
+def test_delete__recording_from_before_the_directory_moved__goes(tmp_path: Path) -> None:
+    root, old, sha256 = moved(tmp_path)
+    delete_filed(root, {old: sha256})
+    assert not old.exists()
+    delete_filed(root, {old: sha256, tmp_path / "gone/2025-01-01/1.1-mix.wav": sha256})
+
+
+def test_delete__elsewhere_and_not_what_was_filed__stays(tmp_path: Path) -> None:
+    root, old, sha256 = moved(tmp_path)
+    with pytest.raises(ScreenerError, match="not what was filed"):
+        delete_filed(root, {old: "0" * 64})
+    other = tmp_path / "passwd"
+    other.write_bytes(old.read_bytes())
+    unlike = old.with_name("notes.txt")
+    unlike.write_bytes(old.read_bytes())
+    for path in (other, unlike, tmp_path / "x-mix.wav"):
+        with pytest.raises(ScreenerError, match="has not the place of a recording"):
+            delete_filed(root, {path: sha256})
+    assert other.exists()
+    assert unlike.exists()
+
+
+@pytest.mark.parametrize("what", ["file", "day", "pipe"])
+def test_delete__link_or_pipe_where_a_recording_was__leads_nowhere(tmp_path: Path, what: str) -> None:
+    root, old, sha256 = moved(tmp_path)
+    victim = tmp_path / "victim" / "1.1-mix.wav"
+    victim.parent.mkdir()
+    victim.write_bytes(old.read_bytes())
+    old.unlink()
+    if what == "file":
+        old.symlink_to(victim)
+    elif what == "pipe":
+        os.mkfifo(old)
+    else:
+        old.parent.rmdir()
+        old.parent.symlink_to(victim.parent)
+    with pytest.raises(ScreenerError, match="not deleted"):
+        delete_filed(root, {old: sha256})
+    assert victim.exists()

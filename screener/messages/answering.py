@@ -1,28 +1,23 @@
-"""The way of one SIP MESSAGE: screened by the policy of calls, delivered, held, or filed and no more.
-
-The dialplan asks and delivers; all later messages wait meanwhile. It keeps one back only when we say so, and
-we say so only once the ledger has it on disk: so whoever dies when, it is delivered or in the ledger. What
-came while we were away lies in files that the dialplan wrote, and is filed from there.
-"""
+"""The way of one message through the screener, and its release."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from screener import ledger, number, recordings
+from screener import ledger, number
 from screener.call import MESSAGE_END_EVENT, MESSAGE_EVENT, MESSAGE_VARIABLE, Call
 from screener.errors import AmiError, ScreenerError
 from screener.facts import UNLISTED, facts_of
-from screener.headers import CONTRACT_VERSION, Headers
+from screener.headers import Headers
 from screener.ledger import Row
+from screener.messages.adopting import Adopter
+from screener.messages.releasing import why_not
 from screener.sip import user_and_host
 from screener.verdict import Action, Verdict
 from screener.wording import facts_of_message
@@ -31,21 +26,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from screener.messages.bounds import Bounds
     from screener.screening import Screener
     from screener.wording import Finding, Wording
 
 log = structlog.get_logger(__name__)
 
-LOOK_S = 15.0
-"""How often we look for messages that came while we could not answer."""
 STATUS: Final = {Action.VOICEMAIL: "held", Action.REJECT: "filed"}
 """What a verdict means for a message; all others deliver it, for nobody can be challenged in writing."""
-CLOCKS_DIFFER = timedelta(days=1)
-"""So far may Asterisk's clock be ahead of ours."""
-KEPT = timedelta(days=2)
-"""So long a file of the dialplan's is left alone after it was last written to."""
-AT_ONCE = 500
-"""Rows filed in one go: the ledger's queue is for calls."""
+AWAITED: Final = 1000
+"""Messages that are not filed whose end is awaited; Asterisk has one at a time."""
 SPARE_S = 0.1
 """Of the dialplan's deadline: what the answer needs on its way once the ledger is on disk."""
 
@@ -53,10 +43,15 @@ SPARE_S = 0.1
 class Messages:
     """Answers the questions about messages, with the parts of `screener`; its policy may be replaced."""
 
-    def __init__(self, screener: Screener, wording: Wording, path: Path) -> None:
+    def __init__(self, screener: Screener, wording: Wording, path: Path, bounds: Bounds) -> None:
         """`path` is the ledger's."""
+        self._bounds, self._unfiled = bounds, dict[str, None]()
         self._screener, self._wording, self._path = screener, wording, path
-        self._read_to: dict[Path, int] = {}
+        self._adopter = Adopter(screener, path, self._described)
+
+    async def run(self) -> None:
+        """File what came while we could not answer, for ever."""
+        await self._adopter.run()
 
     def receive(self, event: Mapping[str, object]) -> None:
         """Take one event from Asterisk; those that are not about messages are passed over."""
@@ -67,8 +62,9 @@ class Messages:
                 self._screener.spawn(message.id, self._screen(message))
             elif name == MESSAGE_END_EVENT:
                 read = Headers(event)
-                body = {"status": read.text("Status"), "missed": ""}
-                self._screener.ledger.append(Row(read.token("Id"), "message-end", at, body))
+                body, name = {"status": read.text("Status"), "missed": ""}, read.token("Id")
+                if self._unfiled.pop(name, self) is self:
+                    self._screener.ledger.append(Row(name, "message-end", at, body))
         except ValueError as error:
             log.error("a message was not understood and is delivered", event_name=name, reason=str(error))
 
@@ -81,6 +77,16 @@ class Messages:
             self._screener.counters.failures["not judged"] += 1
             body, verdict = self._about(message, ()), Verdict(Action.ALLOW, 0.0)
         status = STATUS.get(verdict.action, "delivered")
+        sender, now_s = body["call"]["e164"] or message.number, message.at.timestamp()
+        if exceeded := self._bounds.exceeded(sender, now_s):
+            if self._bounds.is_news(exceeded, sender, now_s):
+                log.error(
+                    "too many messages in an hour: no more are filed; see `messages` in screener.yaml",
+                    bound=exceeded,
+                    sender=body["call"]["shown"],
+                )
+            await self._unrecorded(message, verdict, status, exceeded)
+            return
         row = Row(message.id, "message", message.at, body)
         self._screener.ledger.append(row)
         if status != "delivered" and not await self._on_disk(message):
@@ -97,6 +103,18 @@ class Messages:
             reasons=verdict.reasons,
             reached=reached,
         )
+
+    async def _unrecorded(self, message: Call, verdict: Verdict, status: str, exceeded: str) -> None:
+        """Answer about a message that is not filed: delivered, unless its sender has caused this himself.
+
+        That is, he is blocked or alone too many, and the policy would keep it back: then nobody ever has it.
+        """
+        dropped = status != "delivered" and (exceeded == "sender" or verdict.forced_by is not None)
+        self._screener.counters.unfiled["dropped" if dropped else "delivered"] += 1
+        self._unfiled[message.id] = None
+        if len(self._unfiled) > AWAITED:
+            del self._unfiled[next(iter(self._unfiled))]
+        await self._answer(message, "filed" if dropped else "delivered")
 
     async def _judged(self, message: Call) -> tuple[dict[str, Any], Verdict]:
         place, policy = self._screener.place, self._screener.policy
@@ -120,6 +138,9 @@ class Messages:
         day = message.at.astimezone(place.zone).date()
         find = partial(self._wording.find, region=place.region_of(message.trunk), said_on=day)
         return await asyncio.to_thread(find, message.text, language="")  # callers must not wait for it
+
+    async def _described(self, message: Call) -> dict[str, Any]:
+        return self._about(message, await self._found(message))
 
     def _about(self, message: Call, found: tuple[Finding, ...]) -> dict[str, Any]:
         """What is filed of a message, whoever judged it."""
@@ -150,20 +171,30 @@ class Messages:
         return "sent" if done.success else "gone"
 
     async def release(self, message_id: str) -> dict[str, Any]:
-        """Have a message delivered that was not; `error` says why it was not done."""
+        """Have a message delivered that was not; `error` says why it was not done.
+
+        Of several at the same moment one does it: that which first writes so into the ledger.
+        """
+        calls: list[Mapping[str, str]] = []
+
+        def refused(rows: tuple[Row, ...]) -> str:
+            if any(row.pbx != self._screener.pbx for row in rows):
+                return f"there is no message {message_id}"
+            calls.extend(row.body["call"] for row in rows if row.kind == "message")
+            return why_not(rows, message_id, self._screener.clock())
+
+        begun = Row(message_id, "message-releasing", self._screener.clock(), {}, self._screener.pbx)
         try:
-            rows = await asyncio.to_thread(ledger.message, self._path, message_id)
-            if not rows or rows[0].pbx != self._screener.pbx:
-                return {"error": f"there is no message {message_id}"}
-            if (state := ledger.state_of(rows)) in {"delivered", "released"}:
-                return {"error": f"it has been {state}"}
-            call = next(row.body["call"] for row in rows if row.kind == "message")
-            await self._send(call)
+            if reason := await asyncio.to_thread(ledger.claim, self._path, begun, refused):
+                return {"error": reason}
+            await self._send(calls[0])
+            done, answer = ("message-release", {"to": calls[0]["to"]}), {"to": calls[0]["to"]}
+        except AmiError as error:
+            done, answer = ("message-release-failed", {"reason": str(error)}), {"error": str(error)}
         except ScreenerError as error:
             return {"error": str(error)}
-        now = self._screener.clock()
-        self._screener.ledger.append(Row(message_id, "message-release", now, {"to": call["to"]}))
-        return {"to": call["to"]}
+        self._screener.ledger.append(Row(message_id, done[0], self._screener.clock(), done[1]))
+        return answer
 
     async def _send(self, call: Mapping[str, str]) -> None:
         user, host = user_and_host(call["number"])
@@ -174,72 +205,3 @@ class Messages:
             why = sent.message or "no reason given"
             advice = "; the account needs `write = call,message` in manager.conf" * ("ermission" in why)
             raise AmiError(f"Asterisk did not take it: {why}{advice}")
-
-    async def run(self) -> None:
-        """File what came while we could not answer, for ever."""
-        spool = self._screener.filing.spool.root
-        while True:
-            for path in await asyncio.to_thread(lambda: sorted(spool.glob("messages-*"))):
-                try:
-                    await self._adopt(path)
-                except (OSError, ScreenerError) as error:  # those of other days are read all the same
-                    log.error("kept messages cannot be read", path=str(path), reason=str(error))
-            await asyncio.sleep(LOOK_S)
-
-    async def _adopt(self, path: Path) -> None:
-        """File what the dialplan has written there since we looked last."""
-        found, read = await asyncio.to_thread(self._read, path)
-        if found:
-            await self._screener.ledger.flush()  # what is filed is to be found below
-            since = min(message.at for message, _ in found) - CLOCKS_DIFFER
-            known = await asyncio.to_thread(ledger.messages_filed, self._path, since)
-            for n, (message, end) in enumerate(found, 1):
-                await self._file(message, end, known)
-                if n % AT_ONCE == 0:
-                    await self._screener.ledger.flush()
-            log.info(
-                "messages that came while the screener was away or late", path=str(path), kept=len(found)
-            )
-        self._read_to[path] = read
-        await self._forget(path)
-
-    async def _forget(self, path: Path) -> None:
-        """Delete a file of an earlier day, once all of it is in the ledger: there its content is erased."""
-        written = (await asyncio.to_thread(path.stat)).st_mtime
-        if written < (self._screener.clock() - KEPT).timestamp():
-            await self._screener.ledger.flush()
-            with contextlib.suppress(PermissionError):
-                await asyncio.to_thread(path.unlink)
-
-    def _read(self, path: Path) -> tuple[list[tuple[Call, dict[str, str]]], int]:
-        """New messages in a file of the dialplan's, and how far it was read: to the end of its last line."""
-        start = self._read_to.get(path, 0)
-        file = recordings.opened(path)  # a pipe in its place would keep us waiting for ever
-        if file is None:
-            return [], start
-        with file:
-            file.seek(start)
-            lines = file.read().split(b"\n")[:-1]
-        found = [one for line in lines if (one := kept(line)) is not None]
-        return found, start + sum(len(line) + 1 for line in lines)
-
-    async def _file(self, message: Call, end: dict[str, str], known: set[tuple[str, str]]) -> None:
-        if (message.id, "message") not in known:
-            body = self._about(message, await self._found(message))
-            self._screener.ledger.append(Row(message.id, "message", message.at, body))
-        if (message.id, "message-end") not in known:
-            self._screener.ledger.append(Row(message.id, "message-end", message.at, end))
-
-
-def kept(line: bytes) -> tuple[Call, dict[str, str]] | None:
-    """A message that the dialplan kept for us, and its end; None for a line that makes no sense."""
-    event = dict(
-        field.split(": ", 1) for field in line.decode("ascii", "replace").split(",") if ": " in field
-    )
-    try:
-        at = datetime.fromtimestamp(int(event["Asked"]) / 1e6, UTC)
-        message = Call.from_message({**event, "Version": CONTRACT_VERSION, "Deadline": "0"}, at)
-        return message, {"status": event["Status"], "missed": event["Missed"]}
-    except (KeyError, ValueError, OverflowError, OSError) as error:
-        log.error("a kept message was not understood", line=repr(line[:200]), reason=str(error))
-        return None
