@@ -12,12 +12,13 @@ Then downwards, in the order in which a call meets them:
 4. `policy/`      rules, groups and thresholds, compiled; `judge()` is a pure function
 5. `verdict.py`   what was decided, and every reason for it
 6. `state/`       what is remembered between calls: lists, velocity and trust
-7. `ami/`         the one door to Asterisk
+7. `ami/`         the one door to Asterisk; of several screeners the one that answers (`lease.py`)
 8. `ledger/`      what was decided, kept and chained; `recordings.py` what was said, kept
 9. `config/`      the layered YAML files as typed models; `dialplan.py` their other half
 10. `transcribing/` what callers said, in writing, if it is switched on; `wording.py` what is found in that
 11. `cases/`        what belongs together, `packs/` what it broke, `evidence/` the proof of it
-12. `app.py`      the parts put together and run; `doctor/` what can be wrong with them; `cli/` the commands
+12. `pbx.py`      what each Asterisk has for itself; `app.py` the whole put together; `doctor/` what can be
+    wrong with it; `cli/` the commands
 
 `installing/` puts all of it beside an Asterisk, and takes it out.
 
@@ -35,6 +36,7 @@ people, `retention.py` erases and deletes what is too old. `signing.py` is the k
 `talking.py` is how a caller talks while we speak to him, before his telephone or ours rings.
 `packs/` holds what laws say of calls against the contacts of a case; it decides about no call.
 `listening.py` compares what callers said with what was heard before: `audio/` is its arithmetic.
+`housekeeping.py` keeps up what is done beside the calls.
 `headers.py` decodes the events of the dialplan, `text.py` makes strangers' text safe to show, `sip.py`
 takes their addresses apart, `dialplan.py` checks
 that the dialplan has every action.

@@ -105,7 +105,10 @@ class Codes:
         place: Place,
         *,
         clock: Callable[[], datetime],
+        pbx: str = "",
     ) -> None:
+        """`pbx` is the name of this Asterisk where there are several: telephones may have equal names."""
+        self._pbx = pbx
         self._ami, self._lists, self._learning, self._clock = ami, lists, learning, clock
         self._ledger, self._place = ledger_path, place
         self._tasks: set[asyncio.Task[None]] = set()
@@ -184,7 +187,7 @@ class Codes:
             return None
         counts = partial(_counts, code.phone)
         for end, call in ledger.ends(self._ledger, code.at - BACK, counts):
-            if said := call or end.body:
+            if end.pbx == self._pbx and (said := call or end.body):
                 region = self._place.region_of(
                     str(said.get("trunk") or endpoint(str(said.get("channel", ""))))
                 )

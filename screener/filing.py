@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import OrderedDict
 from datetime import timedelta
 from pathlib import Path
@@ -13,14 +12,13 @@ import structlog
 
 from screener import ledger, number, recordings, telemetry
 from screener.call import endpoint
-from screener.errors import AmiError, ScreenerError
+from screener.errors import ScreenerError
 from screener.ledger import Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from screener.ami import Ami
     from screener.call import Ending
     from screener.delivering import Deliverer
     from screener.facts import Place
@@ -35,8 +33,6 @@ log = structlog.get_logger(__name__)
 SETTLE_S = 10.0
 """How long Asterisk may take to close a recording before it is filed as it is."""
 ADOPT_S = 1.0
-REVISIT_S = 90.0
-"""When to look again for recordings that were still being made when the connection came back."""
 STILL_WRITTEN_S = 60.0
 """An open recording that nobody has written to for so long will not be closed any more."""
 REMEMBERED = 10_000
@@ -86,12 +82,15 @@ class Filing:
             self._deliverer.take(ending, said)
         await asyncio.to_thread(self.spool.check)
 
-    async def adopt(self) -> bool:
-        """File the recordings that were made while nobody listened; whether it could. Never raises."""
+    async def adopt(self, *, since: float = 0.0) -> bool:
+        """File the recordings that were made while nobody listened; whether it could. Never raises.
+
+        What was last written to before `since` (Unix time) was another screener's to file, in its ledger.
+        """
         try:
             await self._ledger.flush(readable=True)  # what waits is known, too
             known = await asyncio.to_thread(ledger.filed, self._ledger.path)
-            for stem in await asyncio.to_thread(recordings.adopt, self.spool.root, known):
+            for stem in await asyncio.to_thread(recordings.adopt, self.spool.root, known, since):
                 with telemetry.about_call(stem.name):
                     await self._adopt(stem)
         except ScreenerError as error:
@@ -135,35 +134,3 @@ class Filing:
             if self._transcriber:
                 said = self._transcriber.take(call_id, one) or said
         return said
-
-
-async def after_each_gap(ami: Ami, filing: Filing, deliverer: Deliverer, connected: asyncio.Event) -> None:
-    """Whenever calls begin to be screened: see that the dialplan fits, file what was recorded meanwhile."""
-    again: float | None = None
-    while True:
-        try:
-            await asyncio.wait_for(connected.wait(), again)
-            again = REVISIT_S
-        except TimeoutError:
-            again = None
-        connected.clear()
-        if ami.ready.is_set():
-            await _compare_places(ami, filing.spool.root)
-            with contextlib.suppress(AmiError):  # the next connection tries again
-                await deliverer.announce()
-        if not await filing.adopt():
-            again = REVISIT_S
-
-
-async def _compare_places(ami: Ami, directory: Path) -> None:
-    """Raise an alarm if the dialplan records elsewhere than we look."""
-    try:
-        spool = (await ami.act("Getvar", Variable="SCREENER_SPOOL")).value
-    except AmiError:
-        return  # the next connection asks again
-    if not spool:
-        log.error("the screener's dialplan is not loaded: include screener.conf in extensions.conf")
-    elif spool != str(directory):
-        log.error(
-            "recordings_dir is not where the dialplan records", recordings_dir=str(directory), spool=spool
-        )

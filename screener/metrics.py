@@ -43,6 +43,8 @@ class Row(NamedTuple):
     labels: tuple[str, ...] = ()
 
 
+PBX: Final = ("pbx",)
+"""Its name, empty where there is only one: to Prometheus no label at all."""
 ROWS: Final = (
     Row("screener_build_info", "version.*", "Version of the screener.", ("version",)),
     Row("screener_start_timestamp_seconds", "started_at@", "When the service was started."),
@@ -70,10 +72,16 @@ ROWS: Final = (
     ),
     Row("screener_profile_verdicts_total", "profiles.*", "Verdicts under a profile.", ("profile",)),
     # What it needs.
-    Row("screener_ami_connected", "ami.connected_since?", "1 while Asterisk takes our heartbeat."),
-    Row("screener_ami_reconnects_total", "ami.reconnects", "Connections after the first."),
-    Row("screener_ami_round_trip_seconds", "ami.round_trip_ms", "Of the latest ping."),
-    Row("screener_ami_heartbeat_age_seconds", "ami.heartbeat_age_s", "Since Asterisk took the latest."),
+    Row(
+        "screener_ami_connected", "pbxs.*.ami.connected_since?",
+        "1 while Asterisk takes our heartbeat.", PBX,
+    ),
+    Row("screener_ami_reconnects_total", "pbxs.*.ami.reconnects", "Connections after the first.", PBX),
+    Row("screener_ami_round_trip_seconds", "pbxs.*.ami.round_trip_ms", "Of the latest ping.", PBX),
+    Row(
+        "screener_ami_heartbeat_age_seconds", "pbxs.*.ami.heartbeat_age_s",
+        "Since Asterisk took the latest.", PBX,
+    ),
     Row("screener_store_up", "store.reachable", "1 while Redis or Valkey answers."),
     Row("screener_store_at_risk", "store.risk?", "1 if it may forget lists when its memory is full."),
     Row("screener_store_latency_seconds", "store.latency_ms", "Of the latest look at it."),
@@ -84,12 +92,18 @@ ROWS: Final = (
     Row("screener_ledger_waiting_rows", "ledger.waiting", "Rows not yet on disk."),
     Row("screener_ledger_lag_seconds", "ledger.lag_s", "How long those being written have waited."),
     Row("screener_ledger_lost_rows_total", "ledger.dropped", "Rows lost."),
-    Row("screener_recordings_total", "recordings.filed", "Recordings filed, each leg one."),
-    Row("screener_recordings_bytes_total", "recordings.bytes", "Their size."),
-    Row("screener_recordings_lost_total", "recordings.lost", "Recordings missing, or impossible to file."),
-    Row("screener_recordings_refused_total", "recordings.refused", "Not made: too many at once."),
-    Row("screener_recordings_alarms", "recordings.alarms#", "What is wrong with their directory now."),
-    Row("screener_recordings_free_bytes", "recordings.free_bytes", "Space left for recordings."),
+    Row("screener_recordings_total", "pbxs.*.recordings.filed", "Recordings filed, each leg one.", PBX),
+    Row("screener_recordings_bytes_total", "pbxs.*.recordings.bytes", "Their size.", PBX),
+    Row(
+        "screener_recordings_lost_total", "pbxs.*.recordings.lost",
+        "Recordings missing, or impossible to file.", PBX,
+    ),
+    Row("screener_recordings_refused_total", "pbxs.*.recordings.refused", "Not made: too many at once.", PBX),
+    Row(
+        "screener_recordings_alarms", "pbxs.*.recordings.alarms#",
+        "What is wrong with their directory now.", PBX,
+    ),
+    Row("screener_recordings_free_bytes", "pbxs.*.recordings.free_bytes", "Space left for recordings.", PBX),
     # What is beside the calls.
     Row("screener_queue_length", "queues.*", "What waits for its turn.", ("queue",)),
     Row("screener_notifications_failed_total", "notifications_failed", "Not taken, or left out."),
@@ -97,9 +111,15 @@ ROWS: Final = (
     Row("screener_feed_age_seconds", "feeds.*.age_s", "Age of the snapshot in force.", ("feed",)),
     Row("screener_feed_max_age_seconds", "feeds.*.max_age_s", "From which on it is refused.", ("feed",)),
     Row("screener_feed_failures", "feeds.*.failures", "Attempts in a row that were refused.", ("feed",)),
-    Row("screener_mirror_entries", "mirror.entries", "List entries that Asterisk is to hold."),
-    Row("screener_mirror_left_out", "mirror.left_out", "Block entries that did not fit into Asterisk."),
-    Row("screener_mirror_age_seconds", "mirror.age_s", "Since Asterisk was last seen to hold them all."),
+    Row("screener_mirror_entries", "pbxs.*.mirror.entries", "List entries that Asterisk is to hold.", PBX),
+    Row(
+        "screener_mirror_left_out", "pbxs.*.mirror.left_out",
+        "Block entries that did not fit into Asterisk.", PBX,
+    ),
+    Row(
+        "screener_mirror_age_seconds", "pbxs.*.mirror.age_s",
+        "Since Asterisk was last seen to hold them all.", PBX,
+    ),
     Row("screener_campaigns", "campaigns", "Different recordings known, of any verdict."),
     Row("screener_part_restarts_total", "restarts.*", "Work beside calls, begun again.", ("part",)),
     Row("screener_loop_lag_seconds", "loop.worst_ms", "Worst delay of the event loop in half a minute."),

@@ -15,7 +15,6 @@ import structlog
 
 from screener import number, telemetry
 from screener.call import ASK_EVENT, DIALLED_EVENT, END_EVENT, Call, Dialled, Ending, Stage, endpoint
-from screener.counters import Counters
 from screener.errors import ScreenerError
 from screener.facts import facts_of
 from screener.headers import WrongContract
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from screener.ami import Ami
+    from screener.counters import Counters
     from screener.facts import Place
     from screener.filing import Filing
     from screener.ledger import Ledger
@@ -60,11 +60,14 @@ class Screener:
         learning: Learning,
         mailboxes: Mailboxes,
         long_call_s: int,
+        counters: Counters,
+        pbx: str = "",
     ) -> None:
+        """`pbx` is the name of this Asterisk where there are several: their trunks may have equal names."""
         self.ami, self.state, self.policy = ami, state, policy
         self.ledger, self.place, self.filing, self.clock = ledger, place, filing, clock
         self.learning, self.mailboxes, self.long_call_s = learning, mailboxes, long_call_s
-        self.counters, self.talks = Counters(), Talks()
+        self.counters, self.talks, self.pbx = counters, Talks(), pbx
         self._asked: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -110,7 +113,7 @@ class Screener:
                 caller.key,
                 call.did,
                 call.id,
-                trunk=call.trunk,
+                trunk=self._known_as(call.trunk),
                 agent=call.agent,
                 count=call.stage is Stage.SETUP,
             )
@@ -180,7 +183,12 @@ class Screener:
 
     async def _learn_challenge(self, told: Call | Ending, caller: str, trunk: str) -> None:
         """Learn at once what he made of a challenge, while he may try again; at the end of one he gave up."""
-        await self.learning.learn(caller, f"challenge-{told.id}", trust.of_challenge(told.challenge), trunk)
+        of_challenge = trust.of_challenge(told.challenge)
+        await self.learning.learn(caller, f"challenge-{told.id}", of_challenge, self._known_as(trunk))
+
+    def _known_as(self, trunk: str) -> str:
+        """The trunk as the store knows it."""
+        return f"{self.pbx}:{trunk}" if self.pbx else trunk
 
     async def note_dialled(self, dialled: Dialled) -> None:
         """File a call of ours, and trust whom we called."""

@@ -9,28 +9,25 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from screener import __version__, config, control
-from screener.ami import HEARTBEAT_S
 from screener.errors import StateUnavailable
 from screener.feeds import terms_of
 from screener.reloading import Reloader, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from screener.ami import Ami
     from screener.config import Config
     from screener.config.feeds import Feed
     from screener.control import Commands
+    from screener.counters import Counters
     from screener.feeds import About, Refresher, Status
     from screener.ledger import Ledger
-    from screener.screening import Screener
-    from screener.state import State
+    from screener.pbx import Pbx
+    from screener.state import Learning, State
 
 log = structlog.get_logger(__name__)
 
-MISSED_BEATS = 3
-"""After so many the dialplan stops asking."""
 FEEDS_S = 1.0
 DAY_S = 86_400
 
@@ -45,10 +42,11 @@ class Steering:
         self,
         running: Config,
         *,
-        ami: Ami,
+        pbxs: Sequence[Pbx],
         state: State,
         ledger: Ledger,
-        screener: Screener,
+        learning: Learning,
+        counters: Counters,
         feeds: Refresher,
         hangup: asyncio.Event,
         clock: Callable[[], datetime],
@@ -56,11 +54,10 @@ class Steering:
         further: Callable[[], dict[str, Any]],
     ) -> None:
         self._commands, self._further = commands, further
-        self.ami, self.state, self.ledger, self.screener, self.feeds = ami, state, ledger, screener, feeds
+        self.pbxs, self.state, self.ledger, self.feeds = pbxs, state, ledger, feeds
+        self.learning, self.counters = learning, counters
         self._config, self._hangup, self._clock = running, hangup, clock
         self._started_at = clock()
-        self._connected_at: datetime | None = None
-        self._connections = 0
         self.reloader = Reloader(
             running, load=lambda: config.load(running.site), install=self._install, clock=clock
         )
@@ -81,17 +78,14 @@ class Steering:
                 self._hangup.clear()
                 await self.reloader.reload("SIGHUP")
 
-    def connected(self) -> None:
-        """Note that calls begin to be screened, at first or after a gap."""
-        self._connections += 1
-        self._connected_at = self._clock()
-
     async def status(self) -> dict[str, Any]:
         """All that is worth knowing of the running service, as plain values for JSON."""
-        up, beat_s, trip_s = self.ami.ready.is_set(), self.ami.heartbeat_age_s, self.ami.round_trip_s
-        store = await self._store()
+        pbxs, store = {pbx.name: pbx.status() for pbx in self.pbxs}, await self._store()
+        for about in pbxs.values():
+            if since := about["ami"]["connected_since"]:
+                about["ami"]["connected_since"] = shown(since)
         parts = {
-            "asterisk": up and beat_s is not None and beat_s < MISSED_BEATS * HEARTBEAT_S,
+            "asterisk": all(pbx.is_there for pbx in self.pbxs),
             "store": store["reachable"],
             "ledger": self.ledger.healthy,
         }
@@ -101,18 +95,8 @@ class Steering:
             "version": __version__,
             "started_at": shown(self._started_at),
             **self.reloader.status(),
-            "ami": {
-                "address": self.ami.address,
-                "connected_since": shown(self._connected_at) if up else None,
-                "reconnects": max(0, self._connections - 1),
-                "heartbeat_age_s": beat_s,
-                "round_trip_ms": None if trip_s is None else round(trip_s * 1000, 3),
-            },
-            "store": {
-                **store,
-                "incomplete": self.state.incomplete,
-                "lost_lessons": self.screener.learning.lost,
-            },
+            "pbxs": pbxs,
+            "store": {**store, "incomplete": self.state.incomplete, "lost_lessons": self.learning.lost},
             "ledger": {
                 "healthy": self.ledger.healthy,
                 "waiting": self.ledger.waiting,
@@ -122,10 +106,9 @@ class Steering:
                 "trouble": self.ledger.trouble,
                 "other_keys": self.ledger.strangers,
             },
-            "recordings": self.screener.filing.spool.status(),
             "feeds": await self._feeds() if store["reachable"] else {},
             **self._further(),
-            **self.screener.counters.as_dict(self.screener.policy),
+            **self.counters.as_dict(self.pbxs[0].screener.policy),
         }
 
     async def _store(self) -> dict[str, Any]:
@@ -153,7 +136,8 @@ class Steering:
         return shown
 
     def _install(self, config: Config) -> None:
-        self.screener.policy = config.policy
+        for pbx in self.pbxs:
+            pbx.screener.policy = config.policy
         self.state.feeds = terms_of(config.feeds)
         self.feeds.feeds = config.feeds
 

@@ -132,7 +132,8 @@ def _head(status: dict[str, Any], rate: float | None) -> Iterator[tuple[str, str
     counts += [f"{times} {reason}" for reason, times in status["failures"].items()]
     counts += [f"{times} unscreened: {why}" for why, times in status["missed"].items()]
     yield f"calls: {', '.join(counts) or 'none yet'}", ""
-    for problem in [*status["problems"], *status["recordings"]["alarms"]][:2]:
+    alarms = [alarm for pbx in status["pbxs"].values() for alarm in pbx["recordings"]["alarms"]]
+    for problem in [*status["problems"], *alarms][:2]:
         yield f"NOT in order: {printable(problem, 2 * SIZE[0])}", "bold red"
 
 

@@ -69,8 +69,10 @@ def _optional_path(text: str) -> str:
 
 _one_line = such(str.isprintable, "expected one line of text")
 _redis_url = such(
-    re.compile(r"$|(rediss?|unix)://[^/]*/?").match,
-    "expected redis://host:port/0, rediss://… or unix:///path, or nothing",
+    re.compile(
+        r"$|(rediss?|unix)://[^/]*/?|redis\+sentinel://[^/]+:[0-9]+/[^/]|redis\+cluster://[^/]+:[0-9]+/?$"
+    ).match,
+    "expected redis://host:port/0, rediss://…, unix:///path or redis+sentinel://host:port/MASTER, or nothing",
 )
 _postgres_url = such(
     re.compile(r"$|postgres(ql)?://[!-~]+").match,
@@ -101,6 +103,7 @@ HEARD = (
 OptionalLine = Annotated[str, StringConstraints(max_length=255), _one_line]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=255), _one_line]
 DialledPattern = Annotated[str, StringConstraints(pattern=r"^(\*|\+?[A-Za-z0-9_.#-]{1,63}\*?)$")]
+PbxName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 Mailbox = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.+-]{1,63}@[A-Za-z0-9_.-]{1,63}$")]
 _apprise_url = such(
     re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+").fullmatch,
@@ -135,6 +138,12 @@ class Ami(Written):
     secret: SecretStr
     secret_file: OptionalLine
     tls: Tls
+
+
+class Pbx(Ami):
+    """One of several Asterisks; what it does not say itself it has from `ami` and `recordings_dir`."""
+
+    recordings_dir: Directory
 
 
 class Redis(Written):
@@ -229,6 +238,7 @@ class Settings(Written):
     """The contents of `screener.yaml`."""
 
     ami: Ami
+    pbxs: dict[PbxName, Pbx]
     redis: Redis
     ledger: Ledger
     state_dir: Directory
@@ -249,6 +259,17 @@ class Settings(Written):
     notify: Notify
     metrics: Metrics
     log: Log
+
+    @property
+    def asterisks(self) -> dict[str, Pbx]:
+        """Every Asterisk by its name; the only one has none."""
+        alone = {**self.ami.__dict__, "recordings_dir": self.recordings_dir}
+        return self.pbxs or {"": Pbx.model_construct(**alone)}
+
+    @property
+    def recordings_dirs(self) -> list[Path]:
+        """Where all Asterisks record."""
+        return [self.recordings_dir, *(pbx.recordings_dir for pbx in self.pbxs.values())]
 
     @cached_property
     def zone(self) -> ZoneInfo:

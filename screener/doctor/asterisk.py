@@ -170,7 +170,7 @@ async def path(patient: Patient) -> AsyncIterator[Finding]:
 
 async def account(patient: Patient) -> AsyncIterator[Finding]:
     """The dialplan looks for the account that the screener logs in with."""
-    ours, theirs = patient.settings.ami.username, await patient.value("SCREENER_USER")
+    ours, theirs = patient.pbx.username, await patient.value("SCREENER_USER")
     if theirs and theirs != ours:
         what = f"the dialplan waits for {theirs} (SCREENER_USER), the screener is {ours} (ami.username)"
         yield fail(what, f"nobody is asked: {UNSCREENED}", f"[globals]: SCREENER_USER={ours}, {RELOAD}")
@@ -228,7 +228,7 @@ async def heartbeat(patient: Patient) -> AsyncIterator[Finding]:
 
 async def sessions(patient: Patient) -> AsyncIterator[Finding]:
     """One screener, and no more, uses the account."""
-    name = patient.settings.ami.username
+    name = patient.pbx.username
     asked = f"AMI_CLIENT({name},sessions)"
     if int(await patient.value(asked) or 0) > SESSIONS:
         await asyncio.sleep(GONE_S)

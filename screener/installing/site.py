@@ -55,8 +55,10 @@ def files(
     if there := disk.read(path) is not None:
         loaded = config.load(directory)
         settings = loaded.settings
+        if settings.pbxs:
+            raise InstallRefused(f"{path}: pbxs: names several Asterisks; each is installed by hand")
         try:
-            secret = loaded.ami_secret().get_secret_value()
+            secret = loaded.ami_secrets()[""].get_secret_value()
         except ConfigError:
             if settings.ami.secret_file != str(secret_file):
                 raise

@@ -180,10 +180,12 @@ class Messages:
         calls: list[Mapping[str, str]] = []
 
         def refused(rows: tuple[Row, ...]) -> str:
+            if any(row.pbx != self._screener.pbx for row in rows):
+                return f"there is no message {message_id}"
             calls.extend(row.body["call"] for row in rows if row.kind == "message")
             return why_not(rows, message_id, self._screener.clock())
 
-        begun = Row(message_id, "message-releasing", self._screener.clock(), {})
+        begun = Row(message_id, "message-releasing", self._screener.clock(), {}, self._screener.pbx)
         try:
             if reason := await asyncio.to_thread(ledger.claim, self._path, begun, refused):
                 return {"error": reason}

@@ -203,12 +203,12 @@ class Asterisk:
 
     def __init__(self, directory: Path, *, tls: bool = False, extra: str = "", globals_: str = "",
                  more: dict[str, str] | None = None,
-                 user: int | None = None, umask: int = -1) -> None:  # fmt: skip
+                 user: int | None = None, umask: int = -1, systemname: str = "") -> None:  # fmt: skip
         self.directory = directory
         self.binary = find_binary()
         self.sip, self.ami, self.phone, self.ami_tls, self.rtp = free_ports(5)
         self.tls, self.extra, self.globals_, self.more = tls, extra, globals_, more or {}
-        self.user, self.umask = user, umask
+        self.user, self.umask, self.systemname = user, umask, systemname
         self.process: subprocess.Popen[bytes] | None = None
         self.secret = "a secret of the tests"  # noqa: S105
         self.spool = directory / "spool" / "screener"
@@ -249,7 +249,7 @@ class Asterisk:
         files = {
             "asterisk.conf": "[directories]\n"
             + "".join(f"{key} => {value}\n" for key, value in paths.items())
-            + "[options]\nlanguageprefix=yes\n",
+            + f"[options]\nlanguageprefix=yes\nsystemname={self.systemname}\n",
             "modules.conf": "[modules]\nautoload=no\n" + "".join(f"load={name}.so\n" for name in MODULES),
             "logger.conf": "[general]\n[logfiles]\nmessages.log => notice,warning,error\n",
             "extensions.conf": EXTENSIONS.format(

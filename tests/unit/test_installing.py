@@ -123,7 +123,7 @@ def test_install__settings__are_what_is_particular_here(etc: Path, command: Comm
         5039,
     )
     assert loaded.settings.recordings_dir == etc.parent / "spool/screener"
-    assert loaded.ami_secret().get_secret_value() in (etc / "screener/manager.conf").read_text()
+    assert loaded.ami_secrets()[""].get_secret_value() in (etc / "screener/manager.conf").read_text()
     assert command("check", "--config", etc.parent / "site", "--dialplan", etc / "screener").code == 0
     assert "nothing to do" in command(*arguments(etc)).out
 

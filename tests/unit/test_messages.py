@@ -175,7 +175,7 @@ async def test_release__two_screeners_at_once__one_sends_the_message(tmp_path: P
         written.append(Row("m1", "message-end", AT, {"status": "held"}))
         await written.flush()
         ami, counters = SimpleNamespace(act=act), Counters()
-        parts = SimpleNamespace(ledger=written, clock=lambda: now[0], ami=ami, counters=counters)
+        parts = SimpleNamespace(pbx="", ledger=written, clock=lambda: now[0], ami=ami, counters=counters)
         first, other = (Messages(parts, WORDING, path, Bounds(1, 1)) for _ in range(2))  # type: ignore[arg-type]
 
         async def released(messages: Messages, name: str = "m1") -> dict[str, str]:

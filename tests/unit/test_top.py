@@ -23,7 +23,7 @@ def status(**changed: Any) -> dict[str, Any]:
         "version": "0.1.0", "started_at": "2026-11-28T18:00:00+00:00", "policy": "878fbda3994f",
         "variant": "",
         "parts": {"asterisk": True, "store": True, "ledger": True}, "problems": [],
-        "ledger": {"waiting": 0}, "recordings": {"alarms": []}, "loop": {"worst_ms": 1.0},
+        "ledger": {"waiting": 0}, "pbxs": {"": {"recordings": {"alarms": []}}}, "loop": {"worst_ms": 1.0},
         **Counters().as_dict(no_rules()),
     } | changed  # fmt: skip
 
