@@ -128,6 +128,7 @@ class Ami:
         """
         try:
             await self._connect(lambda _: None)
+            self._leading = None  # who only looks takes no part in who answers
             yield
             with contextlib.suppress(AmiError):  # a line that is only cut counts as a session for a while
                 await self.act("Logoff")
