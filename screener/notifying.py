@@ -56,6 +56,8 @@ class Notifier:
         # Its own log would go past ours, and may hold what a target answered.
         logging.getLogger("apprise").propagate = False
         logging.getLogger("apprise").addHandler(logging.NullHandler())
+        # That of what it sends by has the path of each URL at `log.level: debug`.
+        logging.getLogger("urllib3").setLevel(logging.INFO)
         # Of a URL only its scheme is ever shown: what is behind it may be a password.
         self._targets: list[tuple[str, apprise.Apprise]] = []
         for url in urls:

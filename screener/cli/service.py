@@ -30,7 +30,9 @@ def run(site: Site = None) -> None:
     loaded = load(site)
     secret = loaded.ami_secret().get_secret_value()
     log = loaded.settings.log
-    with telemetry.configure(level=log.level, as_json=log.format == "json", secrets=[secret]):
+    with telemetry.configure(
+        level=log.level, as_json=log.format == "json", secrets=[secret, loaded.settings.redis.url]
+    ):
         asyncio.run(app.serve(loaded))
 
 

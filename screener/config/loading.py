@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +42,7 @@ from screener.policy import (
     ProfilesFile,
     compile_policy,
 )
+from screener.text import HIDDEN, without_password
 from screener.wording import Lexicon, Wording
 
 if TYPE_CHECKING:
@@ -60,7 +60,6 @@ _NO_ACTIONS = Actions(challenge=None, voicemail=None, reject=None)
 
 PLACEHOLDER = "CHANGE-ME"
 """What the shipped manager.conf says in place of a secret."""
-_HIDDEN = "********"
 
 
 class Effective(NamedTuple):
@@ -294,9 +293,9 @@ def _leaves(path: str, node: Node) -> Iterator[Effective]:
 
 def _shown(path: str, text: str) -> str:
     if path == "screener.ami.secret" and text:
-        return _HIDDEN
+        return HIDDEN
     if path == "screener.notify.urls":
-        return f"{text.partition(':')[0]}://{_HIDDEN}"
+        return f"{text.partition(':')[0]}://{HIDDEN}"
     if path == "screener.redis.url":
-        return re.sub(r"(?<=:)[^:@/]+(?=@)", _HIDDEN, text)
+        return without_password(text)
     return text

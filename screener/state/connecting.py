@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -15,7 +14,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from screener.errors import ConfigError, StateUnavailable
-from screener.text import printable
+from screener.text import printable, without_password
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,20 +47,14 @@ def open_client(url: str, *, timeout_s: float, max_connections: int = MAX_CONNEC
             driver_info=None,
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
-    except ValueError as error:
-        raise ConfigError(
-            [f"redis.url: {shown_url(url)} is not redis://, rediss:// or unix://: {error}"]
-        ) from error
-    return Redis.from_pool(pool)
-
-
-def shown_url(url: str) -> str:
-    """The URL without its password."""
-    try:
-        password = urlsplit(url).password
     except ValueError:
-        return "the URL"
-    return url.replace(f":{password}@", ":…@") if password else url
+        # Of a password with a slash in it Python's own error shows a part.
+        shown, how = (
+            without_password(url),
+            "within a password write %2F for /, %23 for #, %3F for ?, %40 for @",
+        )
+        raise ConfigError([f"redis.url: {shown} is not redis://, rediss:// or unix://; {how}"]) from None
+    return Redis.from_pool(pool)
 
 
 def describe(error: Exception | str) -> str:
