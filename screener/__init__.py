@@ -12,12 +12,15 @@ Then downwards, in the order in which a call meets them:
 4. `policy/`      rules, groups and thresholds, compiled; `judge()` is a pure function
 5. `verdict.py`   what was decided, and every reason for it
 6. `state/`       what is remembered between calls: lists, velocity and trust
-7. `ami/`         the one door to Asterisk
+7. `ami/`         the one door to Asterisk; of several screeners the one that answers (`lease.py`)
 8. `ledger/`      what was decided, kept and chained; `recordings.py` what was said, kept
 9. `config/`      the layered YAML files as typed models; `dialplan.py` their other half
 10. `transcribing/` what callers said, in writing, if it is switched on; `wording.py` what is found in that
 11. `cases/`        what belongs together, `packs/` what it broke, `evidence/` the proof of it
-12. `app.py`      the parts put together and run; `doctor/` what can be wrong with them; `cli/` the commands
+12. `pbx.py`      what each Asterisk has for itself; `app.py` the whole put together; `doctor/` what can be
+    wrong with it; `cli/` the commands
+
+`installing/` puts all of it beside an Asterisk, and takes it out.
 
 Beside the way of a call: `messages/` is that of a SIP message,
 `mirror.py` copies the lists into Asterisk for the time that we are away,
@@ -33,12 +36,15 @@ people, `retention.py` erases and deletes what is too old. `signing.py` is the k
 `talking.py` is how a caller talks while we speak to him, before his telephone or ours rings.
 `packs/` holds what laws say of calls against the contacts of a case; it decides about no call.
 `listening.py` compares what callers said with what was heard before: `audio/` is its arithmetic.
+`housekeeping.py` keeps up what is done beside the calls.
 `headers.py` decodes the events of the dialplan, `text.py` makes strangers' text safe to show, `sip.py`
 takes their addresses apart, `dialplan.py` checks
 that the dialplan has every action.
 `steering.py` is what an administrator sees and does while calls are screened: `control.py` the socket,
-`reloading.py` a new policy in place of the old one, `counters.py` what was decided so far.
-`asterisk.py` finds the Asterisk of this machine and asks its console.
+`reloading.py` a new policy in place of the old one, `counters.py` what was decided so far. `watching.py` is
+what machines see of the same: `probing.py` answers them by HTTP, `metrics.py` is the status for Prometheus.
+`telemetry.py` is the log, `pseudonyms.py` takes people out of it. `asterisk.py` finds the Asterisk of this
+machine and asks its console, `doctor/` looks for what is wrong with all of it.
 `errors.py` says for each error who catches it and what the caller on the line
 notices. Imports run in one direction only; `pyproject.toml` holds the contracts.
 """

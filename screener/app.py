@@ -7,38 +7,32 @@ import contextlib
 import gc
 import signal
 import sys
-from dataclasses import dataclass
+from collections import Counter
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from screener import listening, notifying, number, retention
-from screener.ami import Account, Ami, tls
-from screener.codes import Codes
-from screener.delivering import Deliverer
-from screener.errors import AmiError, KeyUnusable, ScreenerError
+from screener import housekeeping, listening, notifying, number, retention
+from screener.counters import Counters
+from screener.errors import KeyUnusable
 from screener.feeds import FeedStore, Refresher, terms_of
-from screener.filing import Filing
-from screener.ledger import Ledger
-from screener.messages import Bounds, Messages
-from screener.mirror import Mirror
-from screener.screening import Screener
+from screener.ledger import Ledger, Place, Postgres
+from screener.pbx import Pbx, Shared
 from screener.signing import Signer
-from screener.spool import Spool
 from screener.state import Campaigns, EmbeddedServer, Learning, Lists, State
 from screener.steering import Steering
 from screener.transcribing import Transcriber
-from screener.voicemail import Mailboxes
+from screener.watching import Pulse, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Mapping
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from screener.config import Config
     from screener.config.settings import Settings
-
-    Housekeeping: TypeAlias = dict[str, Callable[[], Coroutine[None, None, None]]]
+    from screener.housekeeping import Housekeeping
 
 log = structlog.get_logger(__name__)
 
@@ -48,16 +42,6 @@ DRAIN_S = 2.0
 """How long calls at hand may take when the service stops; systemd waits much longer."""
 SWITCH_S = 0.0005
 """How long the ledger's or the log's thread may keep a caller waiting; Python's own limit is 5 ms."""
-REVISIT_S = 90.0
-"""When to look again for recordings that were still being made when the connection came back."""
-CANCEL_S = 0.1
-AGAIN_S = 5.0
-"""The pause before housekeeping that failed is begun again."""
-
-
-class _Receiver(Protocol):
-    def receive(self, event: Mapping[str, object]) -> None:
-        """Take one event from Asterisk."""
 
 
 def now() -> datetime:
@@ -65,8 +49,10 @@ def now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - this is the clock that is handed out
 
 
-def ledger_path(settings: Settings) -> Path:
+def ledger_path(settings: Settings) -> Place:
     """Where the ledger is."""
+    if settings.ledger.url:
+        return Postgres(settings.ledger.url, settings.state_dir)
     return settings.state_dir / LEDGER_FILE
 
 
@@ -83,8 +69,10 @@ def refresher(config: Config, url: str) -> Refresher:
     )
 
 
-async def serve(config: Config) -> None:
+async def serve(config: Config, log_lost: Callable[[], int]) -> None:
     """Screen calls until SIGTERM or SIGINT; raises a ScreenerError when it cannot begin to.
+
+    `log_lost` counts the lines that the log has lost; it is shown with the rest.
 
     Once it has begun it goes on: without Asterisk it waits, without the store it judges
     with the facts that are left, without disk it keeps ledger rows in memory.
@@ -93,128 +81,125 @@ async def serve(config: Config) -> None:
     for signum, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, hangup)):
         asyncio.get_running_loop().add_signal_handler(signum, event.set)
     async with contextlib.AsyncExitStack() as stack:
-        parts = await _built(config, hangup, stack)
-        await _warmed(config, parts.screener.state)
-        start = asyncio.get_running_loop().create_task
-        beside = [start(_kept_up(what, work)) for what, work in parts.housekeeping.items()]
-        connection = start(parts.ami.run(parts.receive, parts.ready))
+        shared, pbxs, beside = await _built(config, hangup, log_lost, stack)
+        await _warmed(config, shared.state)
+        start, restarts = asyncio.get_running_loop().create_task, shared.counters.restarts
+        tasks = {start(housekeeping.kept_up(what, work, restarts)) for what, work in beside.items()}
+        connections = {start(pbx.run()) for pbx in pbxs}
         stopped = start(stop.wait())
         try:
-            await asyncio.wait({connection, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({*connections, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if not stop.is_set():
-                connection.result()  # it ends only by an error
-            log.info("stopping; new calls ring unscreened")
-            await parts.ami.say_goodbye()
-            await parts.screener.drain(DRAIN_S)
+                for connection in connections:
+                    if connection.done():
+                        connection.result()  # it ends only by an error
+            log.info("stopping; new calls ring unscreened, unless another screener stands by")
+            await asyncio.gather(*(pbx.ami.say_goodbye() for pbx in pbxs))
+            await asyncio.gather(*(pbx.screener.drain(DRAIN_S) for pbx in pbxs))
         finally:
-            await _ended({*beside, connection, stopped})
+            await housekeeping.ended({*tasks, *connections, stopped})
 
 
-async def _ended(tasks: Collection[asyncio.Task[Any]]) -> None:
-    """Cancel tasks until it takes: redis-py on Python 3.11 loses a cancellation now and then."""
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_S)
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """The flow of a call, who hears Asterisk's events, and what is done beside it."""
-
-    ami: Ami
-    screener: Screener
-    receivers: tuple[_Receiver, ...]
-    steering: Steering
-    connected: asyncio.Event
-    housekeeping: Housekeeping
-
-    def receive(self, event: Mapping[str, object]) -> None:
-        """Give an event to all; each passes over what is not about it."""
-        for part in self.receivers:
-            part.receive(event)
-
-    def ready(self) -> None:
-        """Note that calls begin to be screened, at first and after each gap."""
-        self.connected.set()
-        self.screener.talks.clear()
-        self.steering.connected()
-
-
-async def _built(config: Config, hangup: asyncio.Event, stack: contextlib.AsyncExitStack) -> _Parts:
+async def _built(
+    config: Config, hangup: asyncio.Event, log_lost: Callable[[], int], stack: contextlib.AsyncExitStack
+) -> tuple[Shared, list[Pbx], Housekeeping]:
     """Build the parts; `stack` closes them, the store last."""
-    settings, place, path = config.settings, config.settings.place, ledger_path(config.settings)
+    settings, path = config.settings, ledger_path(config.settings)
     stack.enter_context(written := _ledger(settings))
-    housekeeping: Housekeeping = {}
-    url = settings.redis.url or await _embedded(settings, stack, housekeeping)
+    beside: Housekeeping = {}
+    own = await _embedded(settings, stack, beside) if not settings.redis.url else None
+    url = own.url if own else settings.redis.url
     state, lists = State(url, feeds=terms_of(config.feeds)), Lists(url, settings.region, settings.own_numbers)
     learning, feeds = Learning(url, settings.trust.half_life_days), refresher(config, url)
     for client in (state, feeds.store, lists, learning):
         stack.push_async_callback(client.close)
-    secret = config.ami_secret().get_secret_value()
-    account = Account(settings.ami.host, settings.ami.port, settings.ami.username, secret)
-    ami = Ami(account, tls.context(settings.ami.tls), settings.ami.tls.server_name)
-    notifier = notifying.started(settings.notify)
-    deliverer = Deliverer(settings.voicemail.deliver_to, ami, written, notifier, clock=now)
-    spool = Spool(settings.recordings_dir, notifier.alarm if notifier else None)
-    listener = _listener(settings, url, written, stack)
     transcriber = None
     if settings.transcription.enabled:
-        transcriber = Transcriber(settings.transcription, config.wording, written, place, clock=now)
-    filing = Filing(
-        spool, written, place, now, listener=listener, transcriber=transcriber, deliverer=deliverer
-    )
-    mailboxes = Mailboxes(settings.trust.voicemail_dir, learning, clock=lambda: now().timestamp())
-    screener = Screener(
-        ami=ami, state=state, policy=config.policy, ledger=written, place=place, filing=filing, clock=now,
-        learning=learning, mailboxes=mailboxes, long_call_s=settings.trust.long_call_s,
+        transcriber = Transcriber(settings.transcription, config.wording, written, settings.place, clock=now)
+        beside["transcripts"] = transcriber.run
+    notifier = notifying.started(settings.notify)
+    shared = Shared(
+        config, state, lists, learning, written, Counters(),
+        notifier=notifier, transcriber=transcriber, clock=now,
     )  # fmt: skip
-    bounds = Bounds(settings.messages.per_sender_hour, settings.messages.per_hour)
-    messages = Messages(screener, config.wording, path, bounds)
+    pbxs = []
+    for name, secret in config.ami_secrets().items():
+        listener = _listener(settings.asterisks[name].recordings_dir, url, written, stack)
+        pbxs.append(pbx := Pbx(name, secret.get_secret_value(), shared, listener))
+        beside |= pbx.housekeeping
+    pulse = Pulse()
     steering = Steering(
-        config, ami=ami, state=state, ledger=written, screener=screener, feeds=feeds, hangup=hangup,
-        clock=now, commands={"release": messages.release},
+        config, pbxs=pbxs, state=state, ledger=written, learning=learning, counters=shared.counters,
+        feeds=feeds, hangup=hangup, clock=now, commands={"release": partial(_release, pbxs)},
+        further=partial(_further, shared, pbxs, pulse, own, log_lost),
     )  # fmt: skip
-    codes = Codes(ami, lists, learning, path, place, clock=now)
-    mirror = Mirror(ami, lists, settings.region, clock=lambda: now().timestamp())
-    connected = asyncio.Event()
-    connected.set()
-    housekeeping |= {
+    beside |= {
         "status and reload": steering.run,
-        "recordings": lambda: _after_each_gap(ami, filing, deliverer, connected),
-        "the directory of recordings": spool.watch,
-        "messages for mailboxes": deliverer.run,
+        "metrics and probes": Watch(settings.metrics.listen, steering.status, pulse).run,
         "retention": lambda: retention.daily(path, settings, now),
-        "feeds": feeds.run,
-        "the mirror in Asterisk": mirror.run,
-        "voicemail messages": mailboxes.run,
-        "messages": messages.run,
+        # Who answers for some and stands by for others fetches as well: twice does no harm.
+        "feeds": feeds.run if len(pbxs) > 1 else partial(housekeeping.while_leading, pbxs[0].ami, feeds.run),
     }
-    if listener:
-        housekeeping["campaigns"] = listener.run
-    if transcriber:
-        housekeeping["transcripts"] = transcriber.run
-    return _Parts(ami, screener, (screener, codes, messages, deliverer), steering, connected, housekeeping)
+    if settings.redis.url:
+        beside["whether the store is there"] = state.watch
+    return shared, pbxs, beside
 
 
-async def _embedded(settings: Settings, stack: contextlib.AsyncExitStack, housekeeping: Housekeeping) -> str:
-    """Start the store of our own; where it is reached."""
+def _further(
+    shared: Shared,
+    pbxs: Sequence[Pbx],
+    pulse: Pulse,
+    store: EmbeddedServer | None,
+    log_lost: Callable[[], int],
+) -> dict[str, Any]:
+    """What is beside the way of a call and worth knowing of, for the status; what is not there is None."""
+    queues = Counter[str]()
+    for pbx in pbxs:
+        queues.update(pbx.queues)
+    others = {"transcripts": shared.transcriber, "notifications": shared.notifier}
+    known = [pbx.listener.known for pbx in pbxs if pbx.listener]
+    return {
+        "queues": {
+            **queues,
+            **{name: part.waiting for name, part in others.items() if part},
+        },
+        "notifications_failed": shared.notifier.failed if shared.notifier else None,
+        "campaigns": max(known, default=None),
+        "embedded_restarts": store.restarts if store else None,
+        "loop": pulse.status(),
+        "log_lost": log_lost(),
+    }
+
+
+async def _release(pbxs: list[Pbx], message_id: str) -> dict[str, Any]:
+    """Have a message delivered by the Asterisk that it came to."""
+    answer: dict[str, Any] = {}
+    for pbx in pbxs:
+        answer = await pbx.messages.release(message_id)
+        if "error" not in answer:
+            break
+    return answer
+
+
+async def _embedded(
+    settings: Settings, stack: contextlib.AsyncExitStack, beside: Housekeeping
+) -> EmbeddedServer:
+    """Start the store of our own."""
     own = EmbeddedServer(store_directory(settings), memory_bytes=settings.redis.memory_bytes)
     server = await stack.enter_async_context(own)
-    housekeeping["the embedded store"] = server.run
-    return server.url
+    beside["the embedded store"] = server.run
+    return server
 
 
 def _listener(
-    settings: Settings, url: str, written: Ledger, stack: contextlib.AsyncExitStack
+    recordings_dir: Path, url: str, written: Ledger, stack: contextlib.AsyncExitStack
 ) -> listening.Listener | None:
     """What compares recordings, if its extra is there."""
     if not listening.INSTALLED:
         log.info("recordings are not compared: the extra audio is not installed", install=listening.INSTALL)
         return None
     stack.push_async_callback((campaigns := Campaigns(url)).close)
-    return listening.Listener(campaigns, written, settings.recordings_dir, clock=now)
+    return listening.Listener(campaigns, written, recordings_dir, clock=now)
 
 
 async def _warmed(config: Config, state: State) -> None:
@@ -233,54 +218,11 @@ async def _warmed(config: Config, state: State) -> None:
     log.info("screening", policy=config.policy.hash, rules=len(config.policy.rules))
 
 
-async def _kept_up(what: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Do what is not on the way of a call, again if it fails: that must never end the screening."""
-    while True:
-        try:
-            return await work()
-        except ScreenerError as error:
-            log.error("something beside the calls failed and is begun again", what=what, reason=str(error))
-        except Exception:
-            log.exception("something beside the calls failed and is begun again", what=what)
-        await asyncio.sleep(AGAIN_S)
-
-
 def _ledger(settings: Settings) -> Ledger:
     """The open ledger; one whose checkpoints cannot be signed is better than none."""
     try:
-        signer = Signer.of(settings.state_dir)
+        signer = Signer.of(settings.state_dir, anew=True)
     except KeyUnusable as error:
         log.error("the checkpoints of the ledger are not signed", reason=str(error))
         signer = None
     return Ledger.open(ledger_path(settings), signer=signer)
-
-
-async def _after_each_gap(ami: Ami, filing: Filing, deliverer: Deliverer, connected: asyncio.Event) -> None:
-    """Whenever calls begin to be screened: see that the dialplan fits, file what was recorded meanwhile."""
-    again: float | None = None
-    while True:
-        try:
-            await asyncio.wait_for(connected.wait(), again)
-            again = REVISIT_S
-        except TimeoutError:
-            again = None
-        connected.clear()
-        if ami.ready.is_set():
-            await _compare_places(ami, filing.spool.root)
-            with contextlib.suppress(AmiError):  # the next connection tries again
-                await deliverer.announce()
-        await filing.adopt()
-
-
-async def _compare_places(ami: Ami, directory: Path) -> None:
-    """Raise an alarm if the dialplan records elsewhere than we look."""
-    try:
-        spool = (await ami.act("Getvar", Variable="SCREENER_SPOOL")).value
-    except AmiError:
-        return  # the next connection asks again
-    if not spool:
-        log.error("the screener's dialplan is not loaded: include screener.conf in extensions.conf")
-    elif spool != str(directory):
-        log.error(
-            "recordings_dir is not where the dialplan records", recordings_dir=str(directory), spool=spool
-        )

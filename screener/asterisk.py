@@ -129,21 +129,21 @@ def _version(program: str) -> str:
         return ""
 
 
-def _entries(conf: Path, section: str) -> dict[str, str]:
-    """A section of asterisk.conf; empty where there is none."""
+def section(conf: Path, name: str) -> dict[str, str]:
+    """The entries of a section, of that file alone; empty where it is not there or cannot be read."""
     try:
         text = conf.read_text("utf-8", errors="replace")
     except OSError:
         return {}
     # Debian's directories are marked as a template: Asterisk skips them, for they are what it was built with.
-    found = re.search(rf"^\[{section}\][^\n]*\n(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
+    found = re.search(rf"^\[{re.escape(name)}\][^\n]*\n(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
     lines = found[1].splitlines() if found else []
     parts = (line.partition(";")[0].partition("=") for line in lines)
     return {key.strip(): value.lstrip(">").strip() for key, equals, value in parts if equals}
 
 
 def _directories(conf: Path) -> dict[str, str]:
-    return {key: value for key, value in _entries(conf, "directories").items() if value.startswith("/")}
+    return {key: value for key, value in section(conf, "directories").items() if value.startswith("/")}
 
 
 def _usual_data(varlib: str) -> str:
@@ -160,7 +160,7 @@ def _identity(conf: Path, paths: dict[str, str], *, running: bool) -> tuple[int,
             pass
         else:
             return about.st_uid, about.st_gid
-    options = _entries(conf, "options")
+    options = section(conf, "options")
     for name in (options.get("runuser", ""), "asterisk"):
         try:
             known = pwd.getpwnam(name)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
-from screener import ledger, number
+from screener import ledger, number, telemetry
 from screener.call import CODE_EVENT, CODE_VARIABLE, endpoint
 from screener.errors import ListEntryRefused, ScreenerError
 from screener.headers import Headers
@@ -28,7 +28,6 @@ from screener.text import escaped
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
-    from pathlib import Path
 
     from screener.ami import Ami
     from screener.facts import Place
@@ -102,11 +101,14 @@ class Codes:
         ami: Ami,
         lists: Lists,
         learning: Learning,
-        ledger_path: Path,
+        ledger_path: ledger.Place,
         place: Place,
         *,
         clock: Callable[[], datetime],
+        pbx: str = "",
     ) -> None:
+        """`pbx` is the name of this Asterisk where there are several: telephones may have equal names."""
+        self._pbx = pbx
         self._ami, self._lists, self._learning, self._clock = ami, lists, learning, clock
         self._ledger, self._place = ledger_path, place
         self._tasks: set[asyncio.Task[None]] = set()
@@ -118,12 +120,13 @@ class Codes:
         try:
             code = Code.from_event(event, self._clock())
         except ValueError as error:
-            log.error("a star code was not understood", reason=str(error))
+            log.error("a star code was not understood", call=event.get("Uniqueid"), reason=str(error))
             return
         if len(self._tasks) >= AT_ONCE:
             log.error("too many star codes at once: one was not followed", phone=code.phone)
             return
-        task = asyncio.get_running_loop().create_task(self._answer(code))
+        with telemetry.about_call(code.id):
+            task = asyncio.get_running_loop().create_task(self._answer(code))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -184,7 +187,7 @@ class Codes:
             return None
         counts = partial(_counts, code.phone)
         for end, call in ledger.ends(self._ledger, code.at - BACK, counts):
-            if said := call or end.body:
+            if end.pbx == self._pbx and (said := call or end.body):
                 region = self._place.region_of(
                     str(said.get("trunk") or endpoint(str(said.get("channel", ""))))
                 )

@@ -102,6 +102,11 @@ class Deliverer:
         self._queue: asyncio.Queue[tuple[Ending, asyncio.Future[None] | None]] = asyncio.Queue(REMEMBERED)
         self._asked: OrderedDict[str, asyncio.Future[Question]] = OrderedDict()
 
+    @property
+    def waiting(self) -> int:
+        """How many recordings wait for their turn."""
+        return self._queue.qsize()
+
     async def announce(self) -> None:
         """Tell a dialplan that has just been connected whether to ask us; raises AmiError."""
         value = "yes" if self._deliver_to else ""
@@ -118,7 +123,9 @@ class Deliverer:
             elif event.get("UserEvent") == DELIVERED_EVENT:
                 self._file(Delivered.from_event(event))
         except ValueError as error:
-            log.error("an event about a message was not understood", reason=str(error))
+            log.error(
+                "an event about a message was not understood", call=event.get("Call"), reason=str(error)
+            )
 
     def take(self, ending: Ending, said: asyncio.Future[None] | None) -> None:
         """Deliver the recording of a call, once it was transcribed if `said` is to come. Never blocks."""
@@ -127,7 +134,7 @@ class Deliverer:
         try:
             self._queue.put_nowait((ending, said))
         except asyncio.QueueFull:
-            log.error("too many messages wait: this one stays with the recordings only", of=ending.id)
+            log.error("too many messages wait: this one stays with the recordings only", call=ending.id)
 
     async def run(self) -> None:
         """Deliver what there is, for ever."""
@@ -153,7 +160,7 @@ class Deliverer:
     async def _record(self, call_id: str) -> CallRecord | None:
         try:
             async with asyncio.timeout(FLUSH_S):
-                await self._ledger.flush()
+                await self._ledger.flush(readable=True)
             return await asyncio.to_thread(ledger.call, self._ledger.path, call_id)
         except (LedgerError, TimeoutError):
             return None
@@ -184,10 +191,10 @@ class Deliverer:
         body = {"mailbox": done.mailbox, "status": done.status, "message": done.message}
         self._ledger.append(Row(done.call_id, "delivered", self._clock(), body))
         if done.status == "SUCCESS":
-            log.info("message delivered", of=done.call_id, mailbox=done.mailbox)
+            log.info("message delivered", call=done.call_id, mailbox=done.mailbox)
         else:
             log.error("a message was not delivered: is the mailbox in voicemail.conf, and not full?",
-                      of=done.call_id, mailbox=done.mailbox, status=done.status)  # fmt: skip
+                      call=done.call_id, mailbox=done.mailbox, status=done.status)  # fmt: skip
 
 
 def described(record: CallRecord | None) -> tuple[str, str]:

@@ -11,6 +11,10 @@ from screener.verdict import Action
 
 INSTALLED = Path("/etc/asterisk/screener")
 CONTEXTS = ("screener", "screener-ask", "screener-talk", "screener-mirror", "screener-learn", "screener-end")
+ASK = "ExecIf(${DIALPLAN_EXISTS(screener,s,1)}?Gosub(screener,s,1(${FILTER(+0-9,${EXTEN})})))"
+LINE = f"exten => _[+0-9].,1,{ASK}"
+"""What leads a call here, in the administrator's dialplan. The called number is the caller's to write:
+unfiltered, `100))x:System(…)` in it is the other branch of ExecIf, taken when this dialplan is not there."""
 _SECTIONS = re.compile(r"^\[([\w-]+)\]", re.MULTILINE)
 _VERSION = re.compile(r"UserEvent\(\w+,Version: (\w+)")
 _CONTEXT = re.compile(r"^\[screener-action-([a-z_]+)\]", re.MULTILINE)

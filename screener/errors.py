@@ -119,3 +119,14 @@ class AsteriskNotFound(ScreenerError):
     """No Asterisk is on this machine, or more than one; names the option that tells which. Calls go on."""
 
     exit_code = 2
+
+
+class InstallRefused(ScreenerError):
+    """An installation, or its removal, was not begun or was undone: every file is as it was before.
+
+    Calls ring, or are screened, as before.
+    """
+
+
+class InstallUndone(AmiError):
+    """Asterisk did not take what was installed: it was taken back. Calls ring, or are screened, as before."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from screener import ledger, number, recordings
+from screener import ledger, number, recordings, telemetry
 from screener.call import endpoint
 from screener.errors import ScreenerError
 from screener.ledger import Row
@@ -82,16 +82,24 @@ class Filing:
             self._deliverer.take(ending, said)
         await asyncio.to_thread(self.spool.check)
 
-    async def adopt(self) -> None:
-        """File the recordings that were made while nobody listened; never raises."""
+    async def adopt(self, *, since: float = 0.0) -> bool:
+        """File the recordings that were made while nobody listened; whether it could. Never raises.
+
+        What was last written to before `since` (Unix time) was another screener's to file, in its ledger.
+        """
         try:
+            await self._ledger.flush(readable=True)  # what waits is known, too
             known = await asyncio.to_thread(ledger.filed, self._ledger.path)
-            for stem in await asyncio.to_thread(recordings.adopt, self.spool.root, known):
-                await self._adopt(stem)
+            for stem in await asyncio.to_thread(recordings.adopt, self.spool.root, known, since):
+                with telemetry.about_call(stem.name):
+                    await self._adopt(stem)
         except ScreenerError as error:
             log.error("recordings could not be looked through", reason=str(error))
         except Exception:
             log.exception("recordings could not be looked through")
+        else:
+            return True
+        return False
 
     async def _adopt(self, stem: Path) -> None:
         """File a recording whose call ended while nobody listened, unless it is still being made."""

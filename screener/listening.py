@@ -84,6 +84,16 @@ class Listener:
         self._learn_at = 0.0
         self._followed: dict[str, _Followed] = {}
 
+    @property
+    def waiting(self) -> int:
+        """How many recordings wait for their turn."""
+        return self._queue.qsize()
+
+    @property
+    def known(self) -> int:
+        """How many different recordings are known, as of the latest that was compared."""
+        return len(self._prints)
+
     def follow(self, call_id: str, caller: CallerNumber) -> None:
         """Look for known campaigns in the recording that is now made of this call, if there is one."""
         if len(self._followed) < LIVE_BOUND:

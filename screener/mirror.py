@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -71,6 +71,7 @@ class Mirror:
         self._changes: int | None = None
         self._due_at = float("inf")
         self._entries = self._dropped = self._batches = 0
+        self._agreed_at = clock()
 
     async def run(self) -> None:
         """Compare and mirror, until cancelled; raises what store or Asterisk raise when they are away."""
@@ -78,6 +79,11 @@ class Mirror:
             await self._ami.ready.wait()
             await self.look()
             await asyncio.sleep(POLL_S)
+
+    def status(self) -> dict[str, Any]:
+        """Plain values for `screener status`; `age_s` since Asterisk was last seen to hold all of it."""
+        age_s = round(self._clock() - self._agreed_at, 1)
+        return {"entries": self._entries, "left_out": self._dropped, "age_s": age_s}
 
     async def look(self) -> None:
         """See what is wanted and what is there, and hand the difference to the dialplan."""
@@ -91,6 +97,8 @@ class Mirror:
             if self._there == self._wanted:
                 log.info("Asterisk holds the block entries", entries=self._entries)
             self._held = held
+        if self._there == self._wanted:
+            self._agreed_at = self._clock()
         # What lies ready since before the last change must not be taken, not even if that was undone.
         if self._laid != self._version or (self._there != self._wanted and not await self._is_waiting()):
             await self._hand_over()

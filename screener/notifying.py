@@ -52,6 +52,8 @@ class Notifier:
 
     def __init__(self, urls: Collection[str], events: Collection[str]) -> None:
         self._events = frozenset(events)
+        self.failed = 0
+        """Those that no target took at the second attempt, and those left out."""
         self._queue: queue.Queue[tuple[str, str]] = queue.Queue(BOUND)
         # Its own log would go past ours, and may hold what a target answered.
         logging.getLogger("apprise").propagate = False
@@ -68,6 +70,11 @@ class Notifier:
                 log.error("a URL in notify.urls is not understood", scheme=scheme)
         threading.Thread(target=self._run, name="notifications", daemon=True).start()
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return self._queue.qsize()
+
     def tell(self, event: str, title: str, body: str) -> None:
         """Send it when its turn comes; never blocks. While too many wait it is left out, with a warning."""
         if event not in self._events:
@@ -75,6 +82,7 @@ class Notifier:
         try:
             self._queue.put_nowait((printable(title, TITLE_CHARS), printable(body, BODY_CHARS)))
         except queue.Full:
+            self.failed += 1
             log.warning("too many notifications wait: one is left out", about=event)
 
     def alarm(self, text: str) -> None:
@@ -89,6 +97,7 @@ class Notifier:
                     continue
                 time.sleep(AGAIN_S)
                 if not self._sent(target, title, body):
+                    self.failed += 1
                     log.error("a notification was not taken", scheme=scheme)
 
     @staticmethod

@@ -146,8 +146,10 @@ def caller_bytes(root: Path, stem: Path) -> int:
         raise _unreadable(path, error) from error
 
 
-def adopt(root: Path, known: Mapping[str, int]) -> list[Path]:
+def adopt(root: Path, known: Mapping[str, int], since: float = 0.0) -> list[Path]:
     """Stems, oldest day first, of recordings that are not all in `known` (file names and sizes).
+
+    Files that nobody has written to `since` then (Unix time) are passed over.
 
     The name of a stem is the call's Uniqueid. They were made while the screener was away,
     or are being made at this moment: settle them as any other. Symbolic links and files
@@ -162,7 +164,8 @@ def adopt(root: Path, known: Mapping[str, int]) -> list[Path]:
                     name = FILE.fullmatch(file.name)
                     if not name or not file.is_file(follow_symlinks=False):
                         continue
-                    if known.get(file.name) != file.stat(follow_symlinks=False).st_size:
+                    found = file.stat(follow_symlinks=False)
+                    if found.st_mtime >= since and known.get(file.name) != found.st_size:
                         stems.add(day / name["call"])
     except OSError as error:
         raise ScreenerError(

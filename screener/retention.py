@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from screener import cases, ledger, number, spool
-from screener.ledger import Erased, Keeper
+from screener.ledger import Erased, Keeper, Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from screener.config.settings import Settings
     from screener.ledger import CallRecord, Row
@@ -25,7 +24,7 @@ log = structlog.get_logger(__name__)
 DAY_S = 86_400.0
 
 
-def keeper(path: Path, settings: Settings, clock: Callable[[], datetime]) -> Keeper:
+def keeper(path: Place, settings: Settings, clock: Callable[[], datetime]) -> Keeper:
     """What erases and holds calls in the ledger at `path`; each case is told what it loses by that."""
 
     def told(erased: Sequence[CallRecord]) -> list[Row]:
@@ -41,7 +40,9 @@ def keeper(path: Path, settings: Settings, clock: Callable[[], datetime]) -> Kee
     )
 
 
-def expire(path: Path, settings: Settings, clock: Callable[[], datetime], *, dry_run: bool = False) -> Erased:
+def expire(
+    path: Place, settings: Settings, clock: Callable[[], datetime], *, dry_run: bool = False
+) -> Erased:
     """Apply `retention` once; it blocks. LedgerError when the ledger cannot be written."""
     calls_days, recordings_days = settings.retention.ledger_days, settings.retention.recordings_days
     return keeper(path, settings, clock).expire(
@@ -51,7 +52,7 @@ def expire(path: Path, settings: Settings, clock: Callable[[], datetime], *, dry
     )
 
 
-async def daily(path: Path, settings: Settings, clock: Callable[[], datetime]) -> None:
+async def daily(path: Place, settings: Settings, clock: Callable[[], datetime]) -> None:
     """Apply `retention` now and each day, until cancelled; LedgerError as `expire`.
 
     The first time of all only a day later, with a warning now: an upgrade may have brought it unasked.

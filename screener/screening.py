@@ -15,7 +15,6 @@ import structlog
 
 from screener import number, telemetry
 from screener.call import ASK_EVENT, DIALLED_EVENT, END_EVENT, Call, Dialled, Ending, Stage, endpoint
-from screener.counters import Counters
 from screener.errors import ScreenerError
 from screener.facts import facts_of
 from screener.headers import WrongContract
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from screener.ami import Ami
+    from screener.counters import Counters
     from screener.facts import Place
     from screener.filing import Filing
     from screener.ledger import Ledger
@@ -60,11 +60,14 @@ class Screener:
         learning: Learning,
         mailboxes: Mailboxes,
         long_call_s: int,
+        counters: Counters,
+        pbx: str = "",
     ) -> None:
+        """`pbx` is the name of this Asterisk where there are several: their trunks may have equal names."""
         self.ami, self.state, self.policy = ami, state, policy
         self.ledger, self.place, self.filing, self.clock = ledger, place, filing, clock
         self.learning, self.mailboxes, self.long_call_s = learning, mailboxes, long_call_s
-        self.counters, self.talks = Counters(), Talks()
+        self.counters, self.talks, self.pbx = counters, Talks(), pbx
         self._asked: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -87,11 +90,12 @@ class Screener:
                 if self._is_new(dialled.id, DIALLED_EVENT):
                     self.spawn(dialled.id, self.note_dialled(dialled))
         except WrongContract as error:
-            log.error("calls ring unscreened", reason=str(error))
+            log.error("calls ring unscreened", call=event.get("Uniqueid"), reason=str(error))
             self.spawn("", self.ami.say_goodbye())
         except ValueError as error:
             log.error(
                 "an event of the dialplan was not understood; its call rings",
+                call=event.get("Uniqueid"),
                 event_name=name,
                 reason=str(error),
             )
@@ -109,7 +113,7 @@ class Screener:
                 caller.key,
                 call.did,
                 call.id,
-                trunk=call.trunk,
+                trunk=self._known_as(call.trunk),
                 agent=call.agent,
                 count=call.stage is Stage.SETUP,
             )
@@ -128,6 +132,7 @@ class Screener:
         reached = await self.ami.decide(call, verdict)
         clock.lap("send_ms")
         self.counters.count(call.stage, verdict, policy, reached)
+        self.counters.took(clock.phases)
         if self.filing.listener and verdict.action is Action.VOICEMAIL:
             self.filing.listener.follow(call.id, caller)
         self._file(
@@ -147,6 +152,7 @@ class Screener:
 
     async def conclude(self, ending: Ending) -> None:
         """File how a call ended, and its recordings once Asterisk has closed them."""
+        self.counters.over(ending)
         self.ledger.append(Row(ending.id, "end", ending.at, _plain(ending)))
         if talk := self.talks.over(ending.id, ending.at.timestamp()):
             self.ledger.append(Row(ending.id, "talk", ending.at, talk))
@@ -177,7 +183,12 @@ class Screener:
 
     async def _learn_challenge(self, told: Call | Ending, caller: str, trunk: str) -> None:
         """Learn at once what he made of a challenge, while he may try again; at the end of one he gave up."""
-        await self.learning.learn(caller, f"challenge-{told.id}", trust.of_challenge(told.challenge), trunk)
+        of_challenge = trust.of_challenge(told.challenge)
+        await self.learning.learn(caller, f"challenge-{told.id}", of_challenge, self._known_as(trunk))
+
+    def _known_as(self, trunk: str) -> str:
+        """The trunk as the store knows it."""
+        return f"{self.pbx}:{trunk}" if self.pbx else trunk
 
     async def note_dialled(self, dialled: Dialled) -> None:
         """File a call of ours, and trust whom we called."""
@@ -197,6 +208,11 @@ class Screener:
             answered=dialled.answered, talk_s=dialled.talk_s, long_call_s=self.long_call_s
         )
         await self.learning.learn(called.key, f"dialled-{dialled.id}", lesson)
+
+    @property
+    def at_hand(self) -> int:
+        """Questions and ends of calls that are being worked on."""
+        return len(self._tasks)
 
     async def drain(self, within_s: float) -> None:
         """Let the questions and recordings at hand be finished, for so long at most."""
@@ -220,7 +236,7 @@ class Screener:
         """Whether this was not heard before: Asterisk may say a thing twice, it is answered once."""
         key = (call_id, stage)
         if key in self._asked:
-            log.warning("a question came twice", call_id=call_id, stage=stage)
+            log.warning("a question came twice", call=call_id, stage=stage)
             return False
         self._asked[key] = None
         if len(self._asked) > REMEMBERED:

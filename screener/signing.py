@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE = "signing.key"
+SIGNED = "ledger*.head"
+"""What lies beside it once it has signed: the last checkpoint."""
 
 
 class Public:
@@ -69,11 +71,19 @@ class Signer:
         self.public = Public(key.public_key())
 
     @classmethod
-    def of(cls, directory: Path, *, make: bool = True) -> Self:
-        """The key of this state directory, made if there is none; KeyUnusable says why there is none."""
+    def of(cls, directory: Path, *, make: bool = True, anew: bool = False) -> Self:
+        """The key of this state directory, made if there is none; KeyUnusable says why there is none.
+
+        One that was used and is gone is made only `anew`, by the service: it says so, and goes on signing.
+        """
         path = directory / FILE
         try:
             if make and not path.exists():
+                if not anew and any(directory.glob(SIGNED)):
+                    raise KeyUnusable(
+                        f"{path}: the key is gone that signed the ledger: restore it; else the service makes "
+                        "another one at its next start, which proves nothing of what came before"
+                    )
                 _make(path)
             key = serialization.load_pem_private_key(path.read_bytes(), None)
         except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:

@@ -47,7 +47,8 @@ class Spool:
 
     def __init__(self, root: Path, alarm: Callable[[str], None] | None = None) -> None:
         self.root, self.alarms = root, dict[str, str]()
-        self.filed = self.lost = self.refused = 0
+        self.filed = self.lost = self.refused = self._bytes = 0
+        self._free_bytes: int | None = None
         self._alarm = alarm
         self._lost = self._unrecorded = 0
 
@@ -61,8 +62,9 @@ class Spool:
         """Look who may read the directory, mend that where we may, and look at the room. Never raises."""
         self._note("rights", secure(self.root))
         try:
-            free = free_bytes(self.root)
+            self._free_bytes = free = free_bytes(self.root)
         except ScreenerError as error:
+            self._free_bytes = None
             self._note("disk", f"recordings cannot be written: {error}")
         else:
             text = "little space left for recordings: make room, or new ones are cut short"
@@ -71,9 +73,10 @@ class Spool:
     def filed_one(self, call_id: str, found: Recording) -> None:
         """Note that a recording was filed: whatever kept others from it is over."""
         self.filed += 1
+        self._bytes += found.bytes
         self._note("filing", "")
         self._note("too_many", "")
-        log.info("recording filed", of=call_id, leg=found.leg, seconds=found.seconds)
+        log.info("recording filed", call=call_id, leg=found.leg, seconds=found.seconds)
 
     def lost_one(self, event: str, **fields: object) -> None:
         """Note that a call has no recording, or none that can be filed; the log says it for each."""
@@ -105,6 +108,8 @@ class Spool:
         return {
             "directory": str(self.root),
             "filed": self.filed,
+            "bytes": self._bytes,
+            "free_bytes": self._free_bytes,
             "lost": self.lost,
             "refused": self.refused,
             "alarms": list(self.alarms.values()),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from screener import number
 from screener.cases import caller_of, campaign_of
+from screener.ledger import Sought
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 
 _KEYS: Final = ("campaign", "company", "call back", "block", "number")
 """What calls may have in common, what says most first."""
+
+
+SOUGHT: Final = Sought(
+    bodies=[("campaign", '"campaign":'), ("transcript", '"wording":[{'), ("message", '"wording":[{')]
+)
+"""Only such calls and messages have anything in common: see `_keys`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from screener.text import escaped
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from structlog.typing import EventDict, WrappedLogger
+    from structlog.typing import EventDict, Processor, WrappedLogger
 
 LINES_BOUND = 10_000
 TEXT_BOUND = 500
@@ -123,13 +123,19 @@ class Outlet(AbstractContextManager["Outlet"]):
         return True
 
 
-def configure(
-    *, fd: int = 1, as_json: bool | None = None, level: str = "info", secrets: Collection[str] = ()
+def configure(  # noqa: PLR0913 - what a log can be told, each once
+    *,
+    fd: int = 1,
+    as_json: bool | None = None,
+    level: str = "info",
+    secrets: Collection[str] = (),
+    pbx: str = "",
+    hide: Processor | None = None,
 ) -> Outlet:
     """Send all logging of the process to `fd`: JSON, or lines for people on a terminal (`as_json` overrides).
 
-    `secrets` are texts that must never appear, whatever they are part of. Close the
-    outlet last: what is logged afterwards is dropped.
+    `secrets` are texts that must never appear, whatever they are part of. `pbx` stands on every line about a
+    call; `hide` takes out who called. Close the outlet last: what is logged afterwards is dropped.
     """
     terminal = os.isatty(fd)
     least = logging.getLevelNamesMapping()[level.upper()]
@@ -148,6 +154,8 @@ def configure(
             stamp,
             _name_exception,
             _Cleaner(secrets),
+            *([_named(pbx)] if pbx else []),
+            *([hide] if hide else []),
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(least),
@@ -161,7 +169,18 @@ def configure(
 
 def about_call(call_id: str) -> AbstractContextManager[None]:
     """Name the call on every line that is logged within the block, also by tasks started there."""
-    return structlog.contextvars.bound_contextvars(call_id=call_id)
+    return structlog.contextvars.bound_contextvars(call=call_id)
+
+
+def _named(pbx: str) -> Processor:
+    """Name the PBX on lines about a call: where several are screened, ids of calls are theirs alone."""
+
+    def name(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        if event.get("call"):
+            event["pbx"] = pbx
+        return event
+
+    return name
 
 
 class _Cleaner:

@@ -5,6 +5,7 @@ from typing import Final
 
 HIDDEN: Final = "********"
 _USER = re.compile(r"[^:@/?#]*")
+_PASSWORD = re.compile(r"(?<=password=)[^&]*", re.IGNORECASE)
 
 
 def printable(text: str, limit: int) -> str:
@@ -32,8 +33,8 @@ def without_password(url: str) -> str:
     credentials, at, place = rest.rpartition("@")
     if set(credentials) & set("/?#"):
         return f"{scheme}://{HIDDEN}"
-    place, query, _ = place.partition("?")
+    place, query, asked = place.partition("?")
     user = _USER.match(credentials)
     named = user[0] if user else ""
     hidden = f":{HIDDEN}" if named != credentials else ""
-    return f"{scheme}://{named}{hidden}{at}{place}{query}{HIDDEN if query else ''}"
+    return f"{scheme}://{named}{hidden}{at}{place}{query}{_PASSWORD.sub(HIDDEN, asked)}"

@@ -93,7 +93,7 @@ class Mailboxes:
         self._missing.discard(one.call_id)
         if kept is not None:
             await self._learning.learn(one.caller, f"voicemail-{one.call_id}", trust.of_message(kept=kept))
-            log.info("a voicemail message was heard", of=one.call_id, kept=kept)
+            log.info("a voicemail message was heard", call=one.call_id, kept=kept)
         await self._learning.done(one.call_id)
 
     def _places(self, mailbox: Path) -> dict[str, str] | None:

@@ -63,6 +63,7 @@ class Peer:
         self.script: dict[str, Answer | Script] = dict(script)
         self.skew_s = 0.0
         self.lines: list[Line] = []
+        self.globals: dict[str, str] = {}
         self.greet: Callable[[Line], Awaitable[None]] | None = None
         self.port = 0
         self._news = asyncio.Condition()
@@ -147,11 +148,17 @@ class Peer:
                 line.send(text + f"\r\nActionID: {action['ActionID']}\r\n\r\n".encode())
             await self._tell()
 
+    def _value(self, variable: str) -> str:
+        return "1" if variable.startswith("AMI_CLIENT(") else self.globals.get(variable, "")
+
     def _answer(self, action: dict[str, str]) -> Answer:
+        if action["Action"] == "Setvar":
+            self.globals[action["Variable"]] = action["Value"]
         usual = {
             "Login": "Response: Success\r\nMessage: Authentication accepted",
             "Ping": f"Response: Success\r\nPing: Pong\r\nTimestamp: {self.now:.6f}",
             "Setvar": "Response: Success\r\nMessage: Variable Set",
+            "Getvar": f"Response: Success\r\nValue: {self._value(action.get('Variable', ''))}",
             "PlayDTMF": "Response: Success\r\nMessage: DTMF successfully queued",
         }
         name = action["Action"]

@@ -5,20 +5,23 @@ replaced here, because it would cost calls: it re-sends actions after a reconnec
 failing callback end the connection, waits for ever, retries a refused login in silence, and
 loses characters that a packet boundary splits. So: one `Connection` per connection, never
 reused; a supervisor that reconnects; a deadline for every action; nothing sent twice.
+
+Several screeners may be connected to one Asterisk: `lease.py` says which of them answers. The others keep
+what they hear for a moment, so that who takes over answers also what was asked in between.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import random
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from screener.ami.wire import Connection, Wire, action
+from screener.ami.leading import Leading
+from screener.ami.lease import Lease
+from screener.ami.wire import Account, Connection, Wire, action, granted, stamp_of
 from screener.call import HEARTBEAT_VARIABLE, VERDICT_VARIABLE, WAKE_DIGIT
 from screener.errors import AmiError, AmiLoginRefused, UnsafeValue
 
@@ -29,8 +32,11 @@ if TYPE_CHECKING:
     from panoramisk.actions import Action
     from panoramisk.message import Message
 
+    from screener.ami.leading import Question
     from screener.call import Call
     from screener.verdict import Verdict
+
+__all__ = ["Account", "Ami"]
 
 log = structlog.get_logger(__name__)
 
@@ -41,53 +47,43 @@ HEARTBEAT_S = 1.0
 """The dialplan stops asking after three missed beats."""
 PRECISE_S = 0.1
 """A pong within this time tells Asterisk's clock well enough to know whether an answer is late."""
+ASKING = frozenset(("Login", "Ping", "Getvar"))
 PAUSE_S = (0.2, 10.0)
 """First and longest pause between attempts to connect."""
-
-
-class Question(Protocol):
-    """What waits on `channel` for an answer since `asked`, by Asterisk's clock."""
-
-    @property
-    def id(self) -> str:
-        """Of the call or channel, for the log."""
-
-    @property
-    def channel(self) -> str:
-        """The channel's name."""
-
-    @property
-    def asked(self) -> float:
-        """Seconds since 1970."""
-
-    @property
-    def deadline_ms(self) -> int:
-        """After so long it waits no more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Where Asterisk's manager interface is, and the account on it."""
-
-    host: str
-    port: int
-    username: str
-    secret: str = field(repr=False)
 
 
 class Ami:
     """A connection to one Asterisk that is kept up for as long as `run` runs."""
 
-    def __init__(self, account: Account, tls: ssl.SSLContext | None = None, server_name: str = "") -> None:
-        """`server_name` is the name on Asterisk's certificate, the host's if empty."""
+    def __init__(
+        self,
+        account: Account,
+        tls: ssl.SSLContext | None = None,
+        server_name: str = "",
+        *,
+        fit: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`server_name` is the name on Asterisk's certificate, the host's if empty.
+
+        While we are not `fit`, another screener that is answers instead, where there is one.
+        """
         self.address = f"{account.host}:{account.port}"
         self._account, self._tls = account, tls
         self._server_name = (server_name or account.host) if tls else None
         self._manager: Connection | None = None
         self._clock_offset: float | None = None
-        self._leaving = False
+        self._leaving, self._fit = False, fit
+        self._leading: Leading | None = None
+        self._beat_at: float | None = None
+        self.round_trip_s: float | None = None
+        """Of the latest ping, None before the first."""
         self.ready = asyncio.Event()
-        """Set while Asterisk has a fresh heartbeat, that is while calls are being screened."""
+        """Set while Asterisk has a fresh heartbeat of ours, that is while calls are being screened by us."""
+        self.idle = asyncio.Event()
+        """Set while `ready` is not."""
+        self.standing_by = False
+        """Whether we are connected and another screener answers."""
+        self._screening(now=False)
 
     async def run(
         self, on_event: Callable[[Mapping[str, object]], None], on_ready: Callable[[], None] = lambda: None
@@ -95,20 +91,19 @@ class Ami:
         """Stay connected until cancelled; raises AmiLoginRefused if the first login is refused.
 
         UnsafeValue comes out too: an account with a control character can never log in.
-        `on_event` gets each UserEvent as a mapping; what it raises is logged and goes no further.
+        `on_event` gets each UserEvent that is for us to take, as a mapping; what it raises is logged and goes
+        no further.
         `on_ready` is called whenever calls begin to be screened, at first and after each gap.
         """
         pause, welcomed = PAUSE_S[0], False
         while True:
             try:
-                await self._connect(on_event)
-                async with contextlib.aclosing(self._beats()) as beats:
-                    async for _ in beats:
-                        if not self.ready.is_set():
-                            log.info("connected to Asterisk, calls are screened", ami=self.address)
-                            self.ready.set()
-                            on_ready()
+                leading = await self._connect(on_event)
+                async with contextlib.aclosing(self._turns(leading)) as turns:
+                    async for _ in turns:
                         pause, welcomed = PAUSE_S[0], True
+                        self._note(leading, on_ready)
+                        await leading.follow(leaving=self._leaving)
             except AmiLoginRefused as error:
                 if not welcomed:
                     raise
@@ -133,6 +128,7 @@ class Ami:
         """
         try:
             await self._connect(lambda _: None)
+            self._leading = None  # who only looks takes no part in who answers
             yield
             with contextlib.suppress(AmiError):  # a line that is only cut counts as a session for a while
                 await self.act("Logoff")
@@ -143,7 +139,8 @@ class Ami:
         """Give the waiting dialplan its verdict: the caller stops waiting here.
 
         Returns "sent", "late" (the dialplan has gone on, so nothing was sent: a wake-up key
-        would land in the conversation), or "gone" (the caller hung up, or Asterisk is away).
+        would land in the conversation), or "gone" (the caller hung up, Asterisk is away, or another
+        screener answers now).
         """
         variable = VERDICT_VARIABLE.format(stage=call.stage)
         value = f"{verdict.action}:{verdict.score:g}:{verdict.language}"
@@ -151,6 +148,8 @@ class Ami:
 
     async def answer(self, question: Question, values: Mapping[str, str]) -> str:
         """Set variables on the channel that waits, and wake it; returns as `decide`."""
+        if self._leading and not self._leading.answers(question.id):
+            return "gone"
         if self.age_ms(question) >= question.deadline_ms:
             return "late"
         channel = question.channel
@@ -163,15 +162,41 @@ class Ami:
                 action("PlayDTMF", Channel=channel, Digit=WAKE_DIGIT, Duration="1", Receive="true"),
             )
         except AmiError as error:
-            log.warning("the answer did not reach Asterisk", call_id=question.id, reason=str(error))
+            log.warning("the answer did not reach Asterisk", call=question.id, reason=str(error))
             return "gone"
         return "sent" if answers[0].success else "gone"
 
     async def say_goodbye(self) -> None:
-        """Tell the dialplan not to ask any more; questions already asked can still be answered."""
+        """Leave the calls to another screener, or if there is none tell the dialplan not to ask any more.
+
+        Questions already asked are answered before, or can still be.
+        """
         self._leaving = True
         with contextlib.suppress(AmiError):
-            await self._set_heartbeat(0)
+            if self._leading and await self._leading.hand_over(for_good=True):
+                self._screening(now=False)
+            else:
+                await self._set_heartbeat(0)
+
+    def _note(self, leading: Leading, on_ready: Callable[[], None]) -> None:
+        """Say what a turn of the lease has changed for the calls."""
+        if leading.held and not self.ready.is_set():
+            log.info("connected to Asterisk, calls are screened", ami=self.address)
+            self._screening(now=True)
+            on_ready()
+        elif not leading.held and (self.ready.is_set() or not self.standing_by):
+            log.info("connected to Asterisk, standing by: another screener answers", ami=self.address)
+            self._screening(now=False)
+        self.standing_by = not leading.held
+
+    def _screening(self, *, now: bool) -> None:
+        (self.ready if now else self.idle).set()
+        (self.idle if now else self.ready).clear()
+
+    @property
+    def heartbeat_age_s(self) -> float | None:
+        """Since Asterisk took the latest heartbeat, or answered us who stand by; None before the first."""
+        return None if self._beat_at is None else asyncio.get_running_loop().time() - self._beat_at
 
     def age_ms(self, call: Question) -> float:
         """How long the caller has waited by now, in Asterisk's time; 0 while that is unknown."""
@@ -181,7 +206,12 @@ class Ami:
         return max(0.0, (now - call.asked) * 1000)
 
     async def act(self, name: str, **headers: str) -> Message:
-        """Send one action and return Asterisk's response, whatever it says; raises AmiError."""
+        """Send one action and return Asterisk's response, whatever it says; raises AmiError.
+
+        Of those who stand by Asterisk is only asked, never told.
+        """
+        if self._leading and not self._leading.held and name not in ASKING:
+            raise AmiError("another screener answers for this Asterisk")
         return (await self._send(action(name, **headers)))[0]
 
     async def _send(self, *actions: Action) -> list[Message]:
@@ -200,9 +230,16 @@ class Ami:
         finally:
             manager.protocol.forget(actions)
 
-    async def _connect(self, on_event: Callable[[Mapping[str, object]], None]) -> None:
+    @property
+    def took_over(self) -> bool:
+        """Whether another screener answered before us, a moment ago."""
+        return self._leading is not None and self._leading.lease.term.follows
+
+    async def _connect(self, on_event: Callable[[Mapping[str, object]], None]) -> Leading:
         loop = asyncio.get_running_loop()
-        manager = Connection(on_event)
+        lease = Lease(self._send, self._account.username, self._fit, self._may_set)
+        leading = Leading(lease, self._send, on_event)
+        manager = Connection(leading.hear)
         async with asyncio.timeout(CONNECT_S):
             transport, protocol = await loop.create_connection(
                 lambda: Wire(manager),
@@ -216,43 +253,65 @@ class Ami:
         response = await self.act(
             "Login", Username=self._account.username, Secret=self._account.secret, Events="on"
         )
-        _granted(
+        granted(
             response,
             f"{self.address} refused the account {self._account.username!r}",
             "Compare ami.username and ami.secret with manager.conf, and our address with its permit lines",
         )
+        self._leading = leading
+        return leading
 
-    async def _beats(self) -> Any:  # noqa: ANN401 - an async generator of nothing
-        """Beat until the line is lost: one yield per heartbeat that Asterisk has taken.
+    async def _turns(self, leading: Leading) -> Any:  # noqa: ANN401 - an async generator of nothing
+        """Watch the line until it is lost, and keep the lease by it: one yield per turn of that.
 
         The pong's own timestamp is the heartbeat, so that two machines' clocks need not agree
         and a fresh beat proves both directions.
         """
         loop = asyncio.get_running_loop()
         assert self._manager is not None  # noqa: S101 - _connect has just set it
-        lost = self._manager.lost
+        lost, beat_at, beaten = self._manager.lost, 0.0, False
         while True:
-            sent = loop.time()
-            pong = await self.act("Ping")
-            _granted(pong, f"{self.address} refused a ping", "Any account may ping: is this Asterisk?")
-            stamp = _stamp(pong)
-            # A slow pong is imprecise, so the old offset stands unless it must be wrong: a clock was set.
-            offset, trip = stamp - loop.time(), loop.time() - sent
-            if self._clock_offset is None or trip < PRECISE_S or abs(offset - self._clock_offset) > trip:
-                self._clock_offset = offset
-            await self._set_heartbeat(stamp)
-            yield
+            if due := loop.time() >= beat_at:
+                stamp, beat_at = await self._ping(), loop.time() + HEARTBEAT_S
+            await leading.lease.turn()
+            # Who takes over answers first: callers wait, and the heartbeat of the one before is still fresh.
+            if hurried := leading.held and not beaten and leading.lease.term.follows:
+                yield
+            if leading.held and (due or not beaten):
+                await self._set_heartbeat(stamp)
+                self._beat_at = loop.time()
+            beaten = leading.held
+            if not hurried:
+                yield
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(lost), HEARTBEAT_S)
+                await asyncio.wait_for(asyncio.shield(lost), min(leading.lease.pause_s, HEARTBEAT_S))
             if lost.done():
                 msg = "the connection was closed by Asterisk"
                 raise AmiError(msg)
 
+    async def _ping(self) -> float:
+        """See that the line is up, and what time it is by Asterisk's clock."""
+        loop = asyncio.get_running_loop()
+        sent = loop.time()
+        pong = await self.act("Ping")
+        granted(pong, f"{self.address} refused a ping", "Any account may ping: is this Asterisk?")
+        stamp = stamp_of(pong)
+        # A slow pong is imprecise, so the old offset stands unless it must be wrong: a clock was set.
+        offset, trip = stamp - loop.time(), loop.time() - sent
+        if self._clock_offset is None or trip < PRECISE_S or abs(offset - self._clock_offset) > trip:
+            self._clock_offset = offset
+        self.round_trip_s = trip
+        if self.standing_by:
+            self._beat_at = loop.time()
+        return stamp
+
     async def _set_heartbeat(self, stamp: float) -> None:
         beat = 0 if self._leaving else int(stamp)
-        taken = await self.act("Setvar", Variable=f"GLOBAL({HEARTBEAT_VARIABLE})", Value=str(beat))
-        _granted(
-            taken,
+        self._may_set(await self.act("Setvar", Variable=f"GLOBAL({HEARTBEAT_VARIABLE})", Value=str(beat)))
+
+    def _may_set(self, response: Message) -> None:
+        granted(
+            response,
             f"{self.address} does not let the account {self._account.username!r} set variables",
             "It needs `write = call` in manager.conf",
         )
@@ -260,27 +319,6 @@ class Ami:
     def _drop(self) -> None:
         if self._manager is not None:
             self._manager.protocol.abort()
-        self._manager = None
-        self.ready.clear()
-
-
-def _granted(response: Message, refusal: str, advice: str) -> None:
-    """Raise AmiLoginRefused if the account lacks a right, AmiError if Asterisk is starting or stopping."""
-    if response.success:
-        return
-    reason = response.message or "no reason given"
-    if "uthentication" in reason or "ermission" in reason:
-        raise AmiLoginRefused(f"{refusal}: {reason}. {advice}")
-    raise AmiError(f"Asterisk is not ready: {reason}")
-
-
-def _stamp(pong: Message) -> float:
-    """Read Asterisk's clock from its answer to a ping, in seconds since 1970."""
-    try:
-        stamp = float(pong.timestamp)
-    except (TypeError, ValueError):
-        stamp = math.nan
-    if not math.isfinite(stamp):
-        msg = f"the answer to a ping holds no time of day: {pong.timestamp!r}"
-        raise AmiError(msg)
-    return stamp
+        self._manager = self._leading = None
+        self.standing_by = False
+        self._screening(now=False)

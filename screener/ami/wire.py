@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
@@ -12,7 +14,7 @@ from panoramisk.actions import Action
 from panoramisk.ami_protocol import AMIProtocol
 from panoramisk.message import Message
 
-from screener.errors import AmiError, UnsafeValue
+from screener.errors import AmiError, AmiLoginRefused, UnsafeValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,6 +37,16 @@ WHOLE = (
 )
 """In each event of a channel, by Asterisk. A caller's own text (80 bytes) is too short to hold all of WHOLE,
 or ENDS and an event besides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where Asterisk's manager interface is, and the account on it."""
+
+    host: str
+    port: int
+    username: str
+    secret: str = field(repr=False)
 
 
 def action(name: str, **headers: str) -> Action:
@@ -67,9 +79,7 @@ class Connection(Manager):  # type: ignore[misc]  # panoramisk has no types
 
     def _guarded(self, _manager: Manager, event: Message) -> None:
         if event.get("Event") != "UserEvent" and event.get("UserEvent"):
-            log.error(
-                "dropped: a caller forged it by his caller ID", uniqueid=str(event.get("Uniqueid"))[:80]
-            )
+            log.error("dropped: a caller forged it by his caller ID", call=str(event.get("Uniqueid"))[:80])
             return
         try:
             self._on_event(event)
@@ -153,3 +163,25 @@ class Wire(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         if not self.closed:
             self.closed = True
             self.transport.close()
+
+
+def granted(response: Message, refusal: str, advice: str) -> None:
+    """Raise AmiLoginRefused if the account lacks a right, AmiError if Asterisk is starting or stopping."""
+    if response.success:
+        return
+    reason = response.message or "no reason given"
+    if "uthentication" in reason or "ermission" in reason:
+        raise AmiLoginRefused(f"{refusal}: {reason}. {advice}")
+    raise AmiError(f"Asterisk is not ready: {reason}")
+
+
+def stamp_of(pong: Message) -> float:
+    """Read Asterisk's clock from its answer to a ping, in seconds since 1970."""
+    try:
+        stamp = float(pong.timestamp)
+    except (TypeError, ValueError):
+        stamp = math.nan
+    if not math.isfinite(stamp):
+        msg = f"the answer to a ping holds no time of day: {pong.timestamp!r}"
+        raise AmiError(msg)
+    return stamp

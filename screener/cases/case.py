@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from screener.call import fits
 from screener.cases.records import caller_of, campaign_of
+from screener.ledger import Sought
+from screener.ledger.keeping import TAIL_DIGITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -86,6 +88,15 @@ class Case:
             or campaign_of(record).get("campaign") in self.campaigns
             or any(fits(pattern, caller) for pattern in self.numbers if caller)
         )
+
+    @property
+    def sought(self) -> Sought:
+        """What tells calls that `has` may take from others, without reading those."""
+        # Of a number the end is in every form in which it can be presented, of a prefix all but the plus.
+        texts = [one[-TAIL_DIGITS:] if not one.endswith("*") else one[1:-1] for one in sorted(self.numbers)]
+        judged = [(kind, text) for text in texts for kind in ("setup", "challenge", "message")]
+        heard = [("campaign", f'"campaign":{one}') for one in sorted(self.campaigns)]
+        return Sought(sorted(self.calls), [*judged, *heard], unjudged=bool(self.numbers))
 
     def take(self, row: Row) -> None:
         """Let one more row change it; what a newer screener may have written there changes nothing."""

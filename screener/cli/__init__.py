@@ -1,11 +1,12 @@
 """The commands: each parses its arguments, calls one part of the program and prints.
 
-`service` runs, checks and speaks to the running service, `doctor` looks for what is wrong with it, `looking`
-shows what is configured, decided and recorded, `lists` keeps the allow and block entries, `feeds` those of
-others, `trust` what calls taught, `recordings` what was recorded, `campaigns` what is the same in it, `packs`
-what laws say; `ledger` proves the record of calls and erases from it, `cases` shows what belongs together,
-`casework` gathers it, `erasing` erases it, `evidence` takes it to an authority; `messages` are SIP messages;
-`replay` judges past calls, `simulate` writes calls to try rules on; `common` is what they share.
+`install` puts all of it beside an Asterisk and takes it out, `service` runs, checks and speaks to the running
+service, `top` watches it, `doctor` looks for what is wrong with it, `looking` shows what is configured,
+decided and recorded, `lists` keeps the allow and block entries, `feeds` those of others, `trust` what calls
+taught, `recordings` what was recorded, `campaigns` what is the same in it, `packs` what laws say; `ledger`
+proves the record of calls and erases from it, `cases` shows what belongs together, `casework` gathers it,
+`erasing` erases it, `evidence` takes it to an authority; `messages` are SIP messages; `replay` judges past
+calls, `simulate` writes calls to try rules on; `common` is what they share.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from screener.cli import (
     doctor,
     evidence,
     feeds,
+    install,
     ledger,
     lists,
     looking,
@@ -31,6 +33,7 @@ from screener.cli import (
     replay,
     service,
     simulate,
+    top,
     trust,
 )
 from screener.errors import ScreenerError
@@ -61,11 +64,14 @@ def _screener(
 
 
 cli.command()(service.version)
+cli.command()(install.install)
+cli.command()(install.uninstall)
 cli.command()(service.run)
 cli.command()(service.check)
 cli.command()(doctor.doctor)
 cli.command()(service.status)
 cli.command()(service.reload)
+cli.command()(top.top)
 cli.command()(looking.explain)
 cli.command()(looking.calls)
 cli.command()(looking.facts)

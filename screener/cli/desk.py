@@ -41,7 +41,7 @@ class Desk:
     """The configuration, the ledger, and the cases in it."""
 
     config: Config
-    path: Path
+    path: ledger.Place
     every: list[cases.Case]
 
     @classmethod
@@ -62,27 +62,28 @@ class Desk:
 
     def records(self, case: cases.Case) -> list[CallRecord]:
         """Its calls and messages."""
-        return [one for one in self.every_record() if case.has(one, self.config.settings.region)]
+        return [one for one in self._records(case.sought) if case.has(one, self.config.settings.region)]
+
+    def _records(self, sought: ledger.Sought, since: datetime | None = None) -> Iterator[CallRecord]:
+        """Calls and messages of the ledger, at least those that are sought."""
+        yield from ledger.calls(self.path, since=since, sought=sought)
+        yield from ledger.received(self.path, since, sought)
 
     def outlooks(self, *which: cases.Case) -> list[Outlook]:
         """What these cases have, have lost and will lose, all by one walk through the ledger."""
         settings = self.config.settings
         found: list[list[CallRecord]] = [[] for _ in which]
-        for record in self.every_record():
+        for record in self._records(ledger.Sought.of_any([one.sought for one in which])):
             for case, of_case in zip(which, found, strict=True):
                 if case.has(record, settings.region):
                     of_case.append(record)
         holds, deleted = self.keeper.holds(), ledger.deleted(self.path)
         return [outlook(*one, holds, deleted, settings) for one in zip(which, found, strict=True)]
 
-    def every_record(self, since: datetime | None = None) -> Iterator[CallRecord]:
-        """All calls and messages of the ledger."""
-        yield from ledger.calls(self.path, since=since)
-        yield from ledger.received(self.path, since)
-
     def suggestions(self, since: datetime | None = None) -> list[suggesting.Suggestion]:
         """What might be cases."""
-        return suggesting.suggest(self.every_record(since), self.every, self.config.settings.region)
+        found = self._records(suggesting.SOUGHT, since)
+        return suggesting.suggest(found, self.every, self.config.settings.region)
 
     @property
     def keeper(self) -> ledger.Keeper:

@@ -30,6 +30,7 @@ def doctor(
         Path | None,
         typer.Option("--asterisk-etc", show_default=False, help="Asterisk's configuration directory."),
     ] = None,
+    pbx: Annotated[str, typer.Option(help="Which of several Asterisks (pbxs), the first if not said.")] = "",
     site: Site = None,
     as_json: AsJson = False,
 ) -> None:
@@ -44,7 +45,7 @@ def doctor(
             f"no such check: {', '.join(sorted(unknown))}; there are {', '.join(one.name for one in CHECKS)}"
         )
     printer = _Printer()
-    results = asyncio.run(_all(wanted, Patient(chosen(site), etc), None if as_json else printer))
+    results = asyncio.run(_all(wanted, Patient(chosen(site), etc, pbx=pbx), None if as_json else printer))
     if as_json:
         show_json([_plain(one) for one in results])
     else:

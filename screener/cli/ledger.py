@@ -40,7 +40,8 @@ def verify(
         Path | None, typer.Option(show_default=False, help="Another ledger than the own.")
     ] = None,
     key: Annotated[
-        Path | None, typer.Option(show_default=False, help="Public key (PEM) that was kept elsewhere.")
+        list[Path] | None,
+        typer.Option(show_default=False, help="Public key (PEM) that was kept elsewhere; any of several."),
     ] = None,
     head: Annotated[list[str] | None, typer.Option(help="SEQ:HASH that was kept elsewhere.")] = None,
     site: Site = None,
@@ -51,11 +52,10 @@ def verify(
     heads = [_HEAD.fullmatch(one) for one in head or []]
     if not all(heads):
         raise typer.BadParameter("--head takes SEQ:HASH, as `screener ledger verify` prints it")
-    public = Public.read(key) if key else _own(settings) if file is None else None
+    public = [Public.read(one) for one in key] if key else _own(settings) if file is None else []
     began = time.monotonic()
-    found = ledger.verify(
-        file or app.ledger_path(settings), public, [(int(one[1]), one[2]) for one in heads if one]
-    )
+    place = file or app.ledger_path(settings)
+    found = ledger.verify(place, public, [(int(one[1]), one[2]) for one in heads if one])
     took_s = time.monotonic() - began
     problems = found.problems
     if as_json:
@@ -65,6 +65,13 @@ def verify(
     else:
         for problem in problems:
             show(problem)
+        for other, seq in found.strangers.items():
+            show(
+                f"key {other} signed up to row {seq}: was signing.key lost and made anew? Restore it, or "
+                "verify with both, --key OLD.pem --key NEW.pem"
+            )
+        if waiting := ledger.waiting(place):
+            show(f"{waiting} rows of this machine wait to be written to {place}")
         signed = f"signed up to row {found.signed}" if public else "signatures were not looked at"
         show(
             f"{'NOT in order' if problems else 'good'}: {found.rows} rows, {found.erased} of them erased, "
@@ -79,6 +86,33 @@ def verify(
 def key(site: Site = None) -> None:
     """Print the public key of this installation, to be kept where nobody here can change it."""
     sys.stdout.write(str(Signer.of(load(site).settings.state_dir).public))
+
+
+@cli.command()
+def copy(
+    source: Annotated[
+        Path | None, typer.Option("--from", show_default=False, help="A file: copied into the own ledger.")
+    ] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option("--to", show_default=False, help="A new file: the own ledger is copied there."),
+    ] = None,
+    site: Site = None,
+) -> None:
+    """Copy a whole ledger with its chain: a file into PostgreSQL, say. The target must be empty."""
+    settings = load(site).settings
+    if bool(source) == bool(target):
+        raise typer.BadParameter("give either --from FILE or --to FILE")
+    own = app.ledger_path(settings)
+    places = (source or own, target or own)
+    copied = ledger.copy(*places)
+    found = ledger.verify(places[1], heads=[ledger.verify(places[0]).head])
+    for problem in found.problems:
+        show(problem)
+    show(f"{copied} rows copied to {places[1]}; it {'is NOT in order' if found.problems else 'verifies'}")
+    show(f"head {found.head[0]}:{found.head[1]}")
+    if found.problems:
+        raise typer.Exit(BROKEN)
 
 
 @cli.command()
@@ -139,12 +173,12 @@ def holds(site: Site = None, as_json: AsJson = False) -> None:
     show_table(("call", "number", "by", "because"), found)
 
 
-def _own(settings: Settings) -> Public | None:
+def _own(settings: Settings) -> list[Public]:
     try:
-        return Signer.of(settings.state_dir, make=False).public
+        return [Signer.of(settings.state_dir, make=False).public]
     except KeyUnusable as error:
         sys.stderr.write(f"{error}\n")
-        return None
+        return []
 
 
 def _keeper(settings: Settings) -> Keeper:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from datetime import date, datetime
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -118,7 +119,7 @@ def verify(site: Site = None, as_json: AsJson = False) -> None:
             counts[about["hash"]] = counts.get(about["hash"], 0) + 1
             if about["hash"] not in {"ok", "erased"}:
                 findings.append(about)
-    for file in _unfiled(settings.recordings_dir, path):
+    for file in chain.from_iterable(_unfiled(root, path) for root in settings.recordings_dirs):
         counts["unfiled"] = counts.get("unfiled", 0) + 1
         findings.append({"hash": "unfiled", "call": file.stem.rpartition("-")[0], "path": str(file)})
     if as_json:
@@ -134,7 +135,8 @@ def verify(site: Site = None, as_json: AsJson = False) -> None:
 def _about(settings: Settings, record: CallRecord, one: dict[str, Any], gone: set[str]) -> dict[str, Any]:
     """A recording in plain values; `hash` says what its file is: ok, changed, missing, erased."""
     path, filed = str(one.get("path") or ""), str(one.get("sha256") or "")
-    state = _state(settings.recordings_dir, path, filed)
+    roots = [root for root in settings.recordings_dirs if Path(path).is_relative_to(root)]
+    state = _state(roots[0] if roots else settings.recordings_dir, path, filed)
     return {
         "at": record.at.astimezone(settings.zone).strftime("%Y-%m-%d %H:%M:%S"),
         "call": record.call_id,
@@ -154,7 +156,7 @@ def _state(root: Path, path: str, filed: str) -> str:
     return "missing" if not now else "ok" if now == filed else "changed"
 
 
-def _unfiled(root: Path, path: Path) -> Iterator[Path]:
+def _unfiled(root: Path, path: ledger.Place) -> Iterator[Path]:
     """Files of which the ledger knows nothing, though nobody writes to them any more."""
     known = ledger.filed(path)
     before = app.now().timestamp() - UNFILED_S

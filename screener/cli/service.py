@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import structlog
 import typer
 
 from screener import __version__, app, control, dialplan, listening, notifying, telemetry, transcribing
 from screener.cli.common import AsJson, Site, chosen, load, show, show_json, show_table
 from screener.config import failing, failing_packs, state_dir
-from screener.errors import ConfigError, ScreenerError
+from screener.errors import ConfigError, KeyUnusable, ScreenerError
+from screener.pseudonyms import Pseudonyms
+from screener.signing import Signer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Dialplan = Annotated[
     Path | None,
@@ -28,12 +35,26 @@ def version() -> None:
 def run(site: Site = None) -> None:
     """Screen calls until stopped (SIGTERM, Ctrl-C). Refuses to start on a bad configuration."""
     loaded = load(site)
-    secret = loaded.ami_secret().get_secret_value()
-    log = loaded.settings.log
+    secrets_ = [one.get_secret_value() for one in loaded.ami_secrets().values()]
+    secrets_ += [loaded.settings.redis.url, loaded.settings.ledger.url]
+    log, asterisks = loaded.settings.log, loaded.settings.asterisks.values()
+    # Where there are several, their names stand on the lines instead.
+    pbx = ", ".join(f"{one.host}:{one.port}" for one in asterisks) if len(asterisks) == 1 else ""
+    hide, problem = _pseudonyms(loaded.settings.state_dir) if log.personal == "hashed" else (None, "")
     with telemetry.configure(
-        level=log.level, as_json=log.format == "json", secrets=[secret, loaded.settings.redis.url]
-    ):
-        asyncio.run(app.serve(loaded))
+        level=log.level, as_json=log.format == "json", secrets=secrets_, pbx=pbx, hide=hide
+    ) as outlet:
+        if problem:
+            structlog.get_logger().warning("hashes in the log are of this run alone", reason=problem)
+        asyncio.run(app.serve(loaded, log_lost=lambda: outlet.dropped))
+
+
+def _pseudonyms(state: Path) -> tuple[Pseudonyms, str]:
+    """What hides people in the log, by the installation's key; why by another one, empty if it is not."""
+    try:
+        return Pseudonyms(Signer.of(state).sign(b"pseudonyms in the log")), ""
+    except KeyUnusable as error:
+        return Pseudonyms(secrets.token_bytes(64)), str(error)
 
 
 def check(site: Site = None, plan: Dialplan = None) -> None:
@@ -43,7 +64,7 @@ def check(site: Site = None, plan: Dialplan = None) -> None:
         show(f"note: by your changes an example does not hold any more: {one}")
     if broken := [*failing(loaded, own=True), *failing_packs(loaded, own=True)]:
         raise ConfigError(broken)
-    loaded.ami_secret()
+    loaded.ami_secrets()
     directory = plan or (dialplan.INSTALLED if dialplan.INSTALLED.is_dir() else dialplan.shipped_dir())
     dialplan.check(directory)
     if loaded.settings.transcription.enabled:
@@ -97,27 +118,45 @@ def reload(site: Site = None) -> None:
     show(f"policy {answer['policy']} is in force")
 
 
-def _parts(answer: dict[str, Any]) -> list[str]:
-    ami, store, ledger, kept = (answer[name] for name in ("ami", "store", "ledger", "recordings"))
+def _of_pbx(name: str, pbx: dict[str, Any]) -> Iterator[str]:
+    ami, kept = pbx["ami"], pbx["recordings"]
     since = f"connected since {ami['connected_since']}" if ami["connected_since"] else "NOT connected"
-    written = "good" if ledger["healthy"] else "NOT writing"
+    if ami["standing_by"]:
+        since = "standing by, another screener answers"
+    prefix = f"{name}, " * bool(name)
+    yield f"{prefix}Asterisk at {ami['address']}: {since}, {ami['reconnects']} reconnects"
+    yield f"recordings: {kept['filed']} filed, {kept['lost']} lost, {kept['refused']} not made: too many"
+    for alarm in kept["alarms"]:
+        yield f"recordings NOT in order: {alarm}"
+
+
+def _parts(answer: dict[str, Any]) -> list[str]:
+    store, ledger = answer["store"], answer["ledger"]
+    written = "good" if ledger["healthy"] else f"NOT writing: {ledger['trouble']}"
+    forwarded = f"{ledger['outbox']} in the outbox, " * bool(ledger["outbox"])
     verdicts = [
         f"{stage}: " + ", ".join(f"{times} {action}" for action, times in actions.items())
         for stage, actions in answer["verdicts"].items()
     ]
     failures = [f"{times} {name}" for name, times in answer["failures"].items()]
+    ended = [f"{times} {name}" for name, times in answer["dispositions"].items()]
+    missed = [f"{times} {name}" for name, times in answer["missed"].items()]
     unfiled = [f"{times} {name}, not filed" for name, times in answer["unfiled_messages"].items()]
     profiles = [f"{name} {times}" for name, times in answer["profiles"].items()]
     return [
-        f"Asterisk at {ami['address']}: {since}, {ami['reconnects']} reconnects",
+        *(line for name, pbx in answer["pbxs"].items() for line in _of_pbx(name, pbx)),
         "store: " + ("reachable" if store["reachable"] else f"NOT reachable, {store['reason']}"),
         *([f"store: {store['risk']}"] if store["risk"] else []),
         *([f"trust: {lost} lessons lost"] if (lost := store["lost_lessons"]) else []),
-        f"ledger: {written}, {ledger['waiting']} rows waiting, {ledger['dropped']} lost",
-        f"recordings: {kept['filed']} filed, {kept['lost']} lost, {kept['refused']} not made: too many",
-        *(f"recordings NOT in order: {alarm}" for alarm in kept["alarms"]),
+        f"ledger: {written}, {ledger['waiting']} rows waiting, {forwarded}{ledger['dropped']} lost",
+        *(
+            f"ledger: ANOTHER key, {key}, signed rows up to {seq}: see `screener ledger verify`"
+            for key, seq in ledger["other_keys"].items()
+        ),
         f"verdicts: {'; '.join(verdicts) or 'none yet'}",
         *([f"without a verdict: {', '.join(failures)}"] if failures else []),
+        *([f"calls that are over: {', '.join(ended)}"] if ended else []),
+        *([f"of these unscreened: {', '.join(missed)}"] if missed else []),
         *([f"messages beyond their bound: {', '.join(unfiled)}"] if unfiled else []),
         *([f"by profile: {', '.join(profiles)}"] if profiles else []),
     ]

@@ -6,8 +6,9 @@ the merged tree must be complete; a file of the site needs to hold only what it 
 
 from screener.config.examples import failing
 from screener.config.layers import shipped_dir, stamps
-from screener.config.loading import SECRET_VARIABLE, Config, load, state_dir
+from screener.config.loading import Config, load, state_dir
 from screener.config.packs import failing_packs
+from screener.config.pbxs import SECRET_VARIABLE
 from screener.config.settings import Ami, Log, Redis, Settings, Tls
 
 __all__ = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,14 @@ from screener.config.layers import (
 )
 from screener.config.nodes import Node, Place, Scalar, Sequence, Tree
 from screener.config.packs import packs_of
+from screener.config.pbxs import (
+    UnusableError,
+    complete,
+    secret_of,
+    shared_directories,
+    take_secret,
+    two_secrets,
+)
 from screener.config.settings import Settings
 from screener.config.validating import check, key_place, locate, salvage
 from screener.errors import ConfigError
@@ -52,14 +61,10 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 
-SECRET_VARIABLE = "SCREENER_AMI_SECRET"  # noqa: S105 - the name, not the secret
-"""Environment variable that holds the secret of the manager account; it wins over the files."""
-
 _NO_ACTIONS = Actions(challenge=None, voicemail=None, reject=None)
 """Stands in for actions that are wrong, while the rest is checked."""
 
-PLACEHOLDER = "CHANGE-ME"
-"""What the shipped manager.conf says in place of a secret."""
+INSTALL_POSTGRES = "pip install 'asterisk-screener[postgres]'"
 
 
 class Effective(NamedTuple):
@@ -104,30 +109,20 @@ class Config:
         """What finds the phrases of all languages in a transcript, compiled anew."""
         return Wording(self.lexicons)
 
-    def ami_secret(self) -> SecretStr:
-        """The secret of the manager account, read from `secret_file` if one is named.
+    def ami_secrets(self) -> dict[str, SecretStr]:
+        """The secret of the manager account of every Asterisk, by its name.
 
-        Raises ConfigError when there is none, or the file cannot be read.
+        Raises ConfigError when there is none, or the file that holds it cannot be read.
         """
-        ami = self.settings.ami
-
-        def refused(key: str, why: str) -> ConfigError:
-            return ConfigError([f"{self._place(f'screener.ami.{key}')}: ami.{key}: {why}"])
-
-        if ami.secret.get_secret_value() == PLACEHOLDER:
-            raise refused("secret", f"{PLACEHOLDER} is no secret; choose one, in manager.conf too")
-        if ami.secret.get_secret_value():
-            return ami.secret
-        if not ami.secret_file:
-            raise refused("secret", f"is empty; set it, ami.secret_file or ${SECRET_VARIABLE}")
-        try:
-            secret = Path(ami.secret_file).read_text("utf-8").strip()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "is not UTF-8"
-            raise refused("secret_file", f"{ami.secret_file}: {reason}") from None
-        if not secret:
-            raise refused("secret_file", f"{ami.secret_file} is empty")
-        return SecretStr(secret)
+        found = {}
+        for name, pbx in self.settings.asterisks.items():
+            key = f"pbxs.{name}" if name else "ami"
+            try:
+                found[name] = secret_of(pbx)
+            except UnusableError as error:
+                place = self._place(f"screener.{key}.{error.key}")
+                raise ConfigError([f"{place}: {key}.{error.key}: {error}"]) from None
+        return found
 
     def _place(self, path: str) -> Place:
         name, *keys = path.split(".")
@@ -145,15 +140,18 @@ def load(
     """Read the shipped configuration, over it the variant that the site chooses, over it that of the site.
 
     Raises ConfigError with all problems of all files together. Nothing is created or contacted;
-    `secret_file` is read only when the secret is needed (`Config.ami_secret`).
+    `secret_file` is read only when the secret is needed (`Config.ami_secrets`).
     """
     before = stamps(site)
     layers = read_layers(shipped or shipped_dir(), site)
-    _take_secret(layers, os.environ if environ is None else environ)
+    take_secret(layers, os.environ if environ is None else environ)
     problems = layers.problems
+    complete(layers)
     settings = _checked(Settings, SETTINGS, layers)
     if settings is not None:
-        problems += _two_secrets(layers.trees[SETTINGS], settings)
+        problems += two_secrets(layers.trees[SETTINGS], settings)
+        problems += shared_directories(layers.trees[SETTINGS], settings)
+        problems += _ledger(layers.trees[SETTINGS], settings.ledger.url)
     actions = _checked(PolicyFile, POLICY, layers)
     feeds = _checked(FeedsFile, FEEDS, layers, defaults_under="feeds")
     examples = _checked(ExamplesFile, EXAMPLES, layers, defaults_under="examples")
@@ -264,20 +262,22 @@ def _compiled(document: PolicyDocument, layers: Layers) -> Policy | None:
     return None
 
 
-def _take_secret(layers: Layers, environ: Mapping[str, str]) -> None:
-    """Let the environment stand above the files, with its name as the origin."""
-    ami = layers.trees[SETTINGS].get("ami") if SETTINGS in layers.trees else None
-    if (secret := environ.get(SECRET_VARIABLE)) and isinstance(ami, Tree):
-        place = Place(f"environment variable {SECRET_VARIABLE}", 0, 0)
-        ami["secret"] = Scalar(secret, place)
-        ami.key_places.setdefault("secret", place)
-
-
-def _two_secrets(tree: Tree, settings: Settings) -> Iterator[str]:
-    place = locate(tree, ("ami", "secret_file")).place
-    from_environment = locate(tree, ("ami", "secret")).place.line == 0
-    if settings.ami.secret_file and settings.ami.secret.get_secret_value() and not from_environment:
-        yield f"{place}: ami.secret_file: ami.secret is set as well; keep one of the two"
+def _ledger(tree: Tree, url: str) -> Iterator[str]:
+    """What is wrong with a ledger in PostgreSQL before it is asked."""
+    if not url:
+        return
+    try:
+        from psycopg import Error, conninfo  # noqa: PLC0415 - an extra, and a fifth of a second
+    except ImportError:
+        why = f"the extra postgres is not installed: {INSTALL_POSTGRES}"
+    else:
+        try:
+            conninfo.conninfo_to_dict(url)
+        except Error:  # its text may quote the password
+            why = "not a URL that PostgreSQL understands; expected postgresql://user@host/database"
+        else:
+            return
+    yield f"{locate(tree, ('ledger', 'url')).place}: ledger.url: {why}"
 
 
 def _leaves(path: str, node: Node) -> Iterator[Effective]:
@@ -292,10 +292,10 @@ def _leaves(path: str, node: Node) -> Iterator[Effective]:
 
 
 def _shown(path: str, text: str) -> str:
-    if path == "screener.ami.secret" and text:
+    if re.fullmatch(r"screener\.(ami|pbxs\.[^.]+)\.secret", path) and text:
         return HIDDEN
     if path == "screener.notify.urls":
         return f"{text.partition(':')[0]}://{HIDDEN}"
-    if path == "screener.redis.url":
+    if path in {"screener.redis.url", "screener.ledger.url"}:
         return without_password(text)
     return text

@@ -69,12 +69,27 @@ def _optional_path(text: str) -> str:
 
 _one_line = such(str.isprintable, "expected one line of text")
 _redis_url = such(
-    re.compile(r"$|(rediss?|unix)://[^/]*/?").match,
-    "expected redis://host:port/0, rediss://… or unix:///path, or nothing",
+    re.compile(
+        r"$|(rediss?|unix)://[^/]*/?|redis\+sentinel://[^/]+:[0-9]+/[^/]|redis\+cluster://[^/]+:[0-9]+/?$"
+    ).match,
+    "expected redis://host:port/0, rediss://…, unix:///path or redis+sentinel://host:port/MASTER, or nothing",
+)
+_postgres_url = such(
+    re.compile(r"$|postgres(ql)?://[!-~]+").match,
+    "expected postgresql://user@host/database, or nothing",
 )
 _zone = such(_is_zone, "no such time zone; expected a name of the IANA database such as Asia/Shanghai or UTC")
 _number = such(
     re.compile(r"\+?[0-9]{2,15}", re.ASCII).fullmatch, "expected 2 to 15 digits, with or without a leading +"
+)
+
+_listen = such(
+    re.compile(
+        r"$|([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):"
+        r"(\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])",
+        re.ASCII,
+    ).fullmatch,
+    "expected ADDRESS:PORT, such as 127.0.0.1:9465 or [::1]:9465, or nothing",
 )
 
 HEARD = (
@@ -88,6 +103,7 @@ HEARD = (
 OptionalLine = Annotated[str, StringConstraints(max_length=255), _one_line]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=255), _one_line]
 DialledPattern = Annotated[str, StringConstraints(pattern=r"^(\*|\+?[A-Za-z0-9_.#-]{1,63}\*?)$")]
+PbxName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 Mailbox = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.+-]{1,63}@[A-Za-z0-9_.-]{1,63}$")]
 _apprise_url = such(
     re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+").fullmatch,
@@ -124,6 +140,12 @@ class Ami(Written):
     tls: Tls
 
 
+class Pbx(Ami):
+    """One of several Asterisks; what it does not say itself it has from `ami` and `recordings_dir`."""
+
+    recordings_dir: Directory
+
+
 class Redis(Written):
     """Where the store is; an empty URL means the embedded one. The URL may hold a password."""
 
@@ -134,6 +156,12 @@ class Redis(Written):
     def memory_bytes(self) -> int:
         """How much the embedded server may hold."""
         return self.memory_mb << 20
+
+
+class Ledger(Written):
+    """Where the ledger is; an empty URL means a file. The URL may hold a password."""
+
+    url: Annotated[OptionalLine, _postgres_url] = Field(repr=False)
 
 
 class TrunkSettings(Written):
@@ -185,6 +213,12 @@ class Retention(Written):
     recordings_days: Annotated[int, _days]
 
 
+class Metrics(Written):
+    """Where metrics and probes are served; nowhere if `listen` is empty."""
+
+    listen: Annotated[OptionalLine, _listen]
+
+
 class Messages(Written):
     """How many SIP messages are filed within an hour, of one sender and in total."""
 
@@ -193,17 +227,20 @@ class Messages(Written):
 
 
 class Log(Written):
-    """How much is logged, and in which form."""
+    """How much is logged, in which form, and whether it names people."""
 
     level: Literal["debug", "info", "warning", "error"]
     format: Literal["console", "json"]
+    personal: Literal["plain", "hashed"]
 
 
 class Settings(Written):
     """The contents of `screener.yaml`."""
 
     ami: Ami
+    pbxs: dict[PbxName, Pbx]
     redis: Redis
+    ledger: Ledger
     state_dir: Directory
     recordings_dir: Directory
     region: Region
@@ -220,7 +257,19 @@ class Settings(Written):
     messages: Messages
     voicemail: Voicemail
     notify: Notify
+    metrics: Metrics
     log: Log
+
+    @property
+    def asterisks(self) -> dict[str, Pbx]:
+        """Every Asterisk by its name; the only one has none."""
+        alone = {**self.ami.__dict__, "recordings_dir": self.recordings_dir}
+        return self.pbxs or {"": Pbx.model_construct(**alone)}
+
+    @property
+    def recordings_dirs(self) -> list[Path]:
+        """Where all Asterisks record."""
+        return [self.recordings_dir, *(pbx.recordings_dir for pbx in self.pbxs.values())]
 
     @cached_property
     def zone(self) -> ZoneInfo:

@@ -29,9 +29,11 @@ SESSIONS = 2
 """Of our account: the doctor's, and the screener's, here or elsewhere."""
 GONE_S = 1.0
 """So long a session that has ended may still count."""
-COPY = f"cp -rT {dialplan.shipped_dir()} /etc/asterisk/screener, but keep manager.conf; {RELOAD}"
+COPY = (
+    "screener install; what was put there by hand: "
+    f"cp -rT {dialplan.shipped_dir()} /etc/asterisk/screener, but keep manager.conf; {RELOAD}"
+)
 INCLUDE = f"extensions.conf: #include screener/screener.conf; {RELOAD}"
-LINE = "exten => _[+0-9].,1,ExecIf(${DIALPLAN_EXISTS(screener,s,1)}?Gosub(screener,s,1(${EXTEN})))"
 ENDPOINTS_MAX = 50
 """So many trunks are looked at; each takes a question to the console."""
 OPTIONAL = {"TALK_DETECT": "nothing is known of how callers talk", "STIR_SHAKEN": ""}
@@ -141,8 +143,12 @@ async def path(patient: Patient) -> AsyncIterator[Finding]:
     loaded = await patient.dialplan()
     callers = loaded.callers_of("screener")
     if not callers:
-        yield fail("no context has the line that asks the screener", UNSCREENED, f"{LINE}, {RELOAD}")
+        yield fail("no context has the line that asks the screener", UNSCREENED, f"{dialplan.LINE}, {RELOAD}")
         return
+    for origin in loaded.unfiltered("screener"):
+        what = f"{origin}: the called number is handed on as the caller wrote it"
+        notice = "while [screener] is not loaded, whoever calls can run commands on this machine"
+        yield fail(what, notice, f"{dialplan.LINE}, {RELOAD}")
     # A trunk is known by its address; who is known by a password is a telephone.
     found = {name: about for name, about in (await _trunks(patient)).items() if about["match"]}
     ways = {about["context"]: name for name, about in found.items() if about.get("context")}
@@ -150,17 +156,21 @@ async def path(patient: Patient) -> AsyncIterator[Finding]:
     if ways and len(lost) == len(ways):
         where = ", ".join(f"[{way}]" for way in sorted(lost))
         what = f"[{'], ['.join(callers)}] asks the screener, but calls arrive in {where}"
-        yield fail(what, UNSCREENED, f"there, before the Dial: {LINE}, {RELOAD}")
+        yield fail(what, UNSCREENED, f"there, before the Dial: {dialplan.LINE}, {RELOAD}")
         return
     for way, name in sorted(lost.items()):
         what = f"calls of the endpoint {name} arrive in [{way}], which does not ask the screener"
-        yield warn(what, "if these come from outside they ring unscreened", f"there, before the Dial: {LINE}")
+        yield warn(
+            what,
+            "if these come from outside they ring unscreened",
+            f"there, before the Dial: {dialplan.LINE}",
+        )
     yield fine(f"asked in [{'], ['.join(callers)}]")
 
 
 async def account(patient: Patient) -> AsyncIterator[Finding]:
     """The dialplan looks for the account that the screener logs in with."""
-    ours, theirs = patient.settings.ami.username, await patient.value("SCREENER_USER")
+    ours, theirs = patient.pbx.username, await patient.value("SCREENER_USER")
     if theirs and theirs != ours:
         what = f"the dialplan waits for {theirs} (SCREENER_USER), the screener is {ours} (ami.username)"
         yield fail(what, f"nobody is asked: {UNSCREENED}", f"[globals]: SCREENER_USER={ours}, {RELOAD}")
@@ -218,7 +228,7 @@ async def heartbeat(patient: Patient) -> AsyncIterator[Finding]:
 
 async def sessions(patient: Patient) -> AsyncIterator[Finding]:
     """One screener, and no more, uses the account."""
-    name = patient.settings.ami.username
+    name = patient.pbx.username
     asked = f"AMI_CLIENT({name},sessions)"
     if int(await patient.value(asked) or 0) > SESSIONS:
         await asyncio.sleep(GONE_S)

@@ -25,7 +25,7 @@ def loads(patient: Patient) -> Iterator[Finding]:
     try:
         loaded = patient.load()
         broken = [*failing(loaded, own=True), *failing_packs(loaded, own=True)]
-        loaded.ami_secret()
+        loaded.ami_secrets()
     except ConfigError as error:
         broken = error.problems
     else:
@@ -37,7 +37,7 @@ def loads(patient: Patient) -> Iterator[Finding]:
 def modes(patient: Patient) -> Iterator[Finding]:
     """Settings and secrets are for the screener's user alone."""
     files = sorted(patient.site.glob("*.yaml")) if patient.site else []
-    if secret := patient.settings.ami.secret_file:
+    if secret := patient.pbx.secret_file:
         files.append(Path(secret))
     notice = "whoever reads the secret may decide about every call, and end those that are being held"
     for path in files:

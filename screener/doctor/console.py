@@ -79,6 +79,16 @@ class Loaded:
             )
         ]
 
+    def unfiltered(self, context: str) -> list[str]:
+        """The lines in which a called number could be the other branch of an ExecIf, see `dialplan.LINE`."""
+        return [
+            one.origin
+            for name, steps in self.steps.items()
+            for one in steps
+            if not is_ours(name) and one.application == "ExecIf" and f"({context}," in one.arguments
+            if "(${EXTEN" in one.arguments
+        ]
+
     def reached_from(self, contexts: Iterable[str]) -> set[str]:
         """The contexts that calls may get to: by an include, or because a step names them."""
         reached, waiting = set[str](), [name for name in contexts if name in self.steps]

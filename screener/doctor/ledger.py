@@ -8,11 +8,12 @@ from screener import app
 from screener.doctor.checkup import fail, fine, warn
 from screener.doctor.rights import open_to_others
 from screener.errors import KeyUnusable, LedgerError, NotChecked
-from screener.ledger import verifying
+from screener.ledger import Postgres, verifying
 from screener.signing import FILE, Signer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from screener.doctor.checkup import Finding
     from screener.doctor.patient import Patient
@@ -28,8 +29,12 @@ def chain(patient: Patient) -> Iterator[Finding]:
     try:
         report = verifying.verify(path, _public(patient))
     except LedgerError as error:
-        mend = f"move it away, to be looked at: mv {path} {path}.broken; then restart the service"
-        yield fail(str(error), "calls are screened, but not filed", mend)
+        if isinstance(path, Postgres):
+            mend = f"start the database, or mend ledger.url and its rights; rows wait in {path.outbox}"
+            yield fail(str(error), "calls are screened, but commands do not see them", mend)
+        else:
+            mend = f"move it away, to be looked at: mv {path} {path}.broken; then restart the service"
+            yield fail(str(error), "calls are screened, but not filed", mend)
         return
     yield fine(f"{report.rows} rows, signed up to {report.signed}")
     for problem in report.problems[:3]:
@@ -54,9 +59,8 @@ def key(patient: Patient) -> Iterator[Finding]:
 
 def private(patient: Patient) -> Iterator[Finding]:
     """Nobody else reads the ledger and what stands beside it."""
-    path = app.ledger_path(patient.settings)
+    path = _made(patient)
     notice = "who called whom, and what was said, is open to every user of this machine"
-    _made(patient)
     if "r" in open_to_others(path) and "x" in open_to_others(patient.state):
         yield fail(
             f"{path}: every user of this machine may read it", notice, f"chmod o= {patient.state} {path}"
@@ -66,14 +70,17 @@ def private(patient: Patient) -> Iterator[Finding]:
         yield (fail if "w" in allowed else warn)(what, notice, f"chmod o= {patient.state}")
 
 
-def _public(patient: Patient) -> Public | None:
+def _public(patient: Patient) -> list[Public]:
     try:
-        return Signer.of(patient.state, make=False).public
+        return [Signer.of(patient.state, make=False).public]
     except KeyUnusable:
-        return None
+        return []
 
 
-def _made(patient: Patient) -> None:
+def _made(patient: Patient) -> Path:
+    """The ledger's file on this machine, which there is once the service has run."""
     path = app.ledger_path(patient.settings)
-    if not path.exists():
-        raise NotChecked(f"{path}: no ledger yet, the service makes it at its first start")
+    here = path.outbox if isinstance(path, Postgres) else path
+    if not here.exists():
+        raise NotChecked(f"{here}: no ledger yet, the service makes it at its first start")
+    return here

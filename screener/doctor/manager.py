@@ -34,7 +34,7 @@ _RULE = re.compile(r"^ *\d+: +(allow|deny) - (\S+)/(\S+)", re.MULTILINE)
 
 async def login(patient: Patient) -> AsyncIterator[Finding]:
     """Asterisk's manager interface takes our account."""
-    settings = patient.settings.ami
+    settings = patient.pbx
     try:
         await patient.ami()
         yield fine(f"{settings.username} at {settings.host}:{settings.port}")
@@ -54,7 +54,7 @@ async def login(patient: Patient) -> AsyncIterator[Finding]:
 
 
 async def _why_refused(patient: Patient) -> str:
-    name = patient.settings.ami.username
+    name = patient.pbx.username
     try:
         shown = await patient.console(f"manager show user {name}")
     except NotChecked:
@@ -67,7 +67,7 @@ async def _why_refused(patient: Patient) -> str:
 
 
 async def _why_silent(patient: Patient) -> str:
-    settings = patient.settings.ami
+    settings = patient.pbx
     try:
         shown = settings_of(await patient.console("manager show settings"))
     except NotChecked as error:
@@ -87,7 +87,7 @@ async def write(patient: Patient) -> AsyncIterator[Finding]:
         set(found[1].split(",")) for text in shown.values() if (found := _PRIVILEGES.search(str(text)))
     ]
     granted = {name for one in classes if len(one - {"all"}) == 1 for name in one - {"all"}}
-    name = patient.settings.ami.username
+    name = patient.pbx.username
     mend = f"manager.conf, [{name}]: write = call,message; {RELOAD}"
     if "call" not in granted:
         yield fail("the account may not set variables: it lacks write = call", UNSCREENED, mend)
@@ -100,7 +100,7 @@ async def write(patient: Patient) -> AsyncIterator[Finding]:
 
 async def read(patient: Patient) -> AsyncIterator[Finding]:
     """The account hears what it needs, and nothing else."""
-    name = patient.settings.ami.username
+    name = patient.pbx.username
     shown = settings_of(await patient.console(f"manager show user {name}"))
     if "read perm" not in shown:
         raise NotChecked(f"Asterisk knows no account {name}, see manager.login")
@@ -118,7 +118,7 @@ async def read(patient: Patient) -> AsyncIterator[Finding]:
 
 async def acl(patient: Patient) -> AsyncIterator[Finding]:
     """The account is open to us and closed to the world: of deny and permit the last that fits counts."""
-    name = patient.settings.ami.username
+    name = patient.pbx.username
     shown = await patient.console(f"manager show user {name}")
     lines = f"deny = 0.0.0.0/0.0.0.0, deny = ::/0, then permit = {_our_address(patient)}; {RELOAD}"
     mend = f"manager.conf, [{name}]: {lines}"
@@ -147,7 +147,7 @@ def allowed(shown: str, address: str) -> bool:
 
 async def events(patient: Patient) -> AsyncIterator[Finding]:
     """The account's eventfilter lets our events through, and no flood."""
-    name = patient.settings.ami.username
+    name = patient.pbx.username
     lines = (await patient.sections("manager.conf")).get(name, [])
     if not lines:
         raise NotChecked(f"there is no account {name} in manager.conf, see manager.login")
@@ -172,7 +172,7 @@ def _passes(filters: list[Line], event: str) -> bool:
 
 async def exposed(patient: Patient) -> AsyncIterator[Finding]:
     """The manager interface is open to nobody who does not need it, and encrypted on a network."""
-    settings = patient.settings.ami
+    settings = patient.pbx
     if settings.host not in LOCAL and not settings.tls.enabled:
         notice = "whoever is between reads the secret and every caller"
         yield fail(f"the connection to {settings.host} is not encrypted", notice, "ami.tls.enabled: true")
@@ -196,7 +196,7 @@ def _is_loopback(bound: str) -> bool:
 
 
 def _our_address(patient: Patient) -> str:
-    host = patient.settings.ami.host
+    host = patient.pbx.host
     if host in LOCAL:
         return "::1" if host == "::1" else "127.0.0.1"
     raise NotChecked("from which address we come to another machine is seen there: run this on it")

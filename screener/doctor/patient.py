@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from screener.asterisk import Asterisk
     from screener.config import Config, Settings
+    from screener.config.settings import Pbx
     from screener.doctor.console import Line
 
 T = TypeVar("T")
@@ -37,8 +38,10 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 class Patient:
     """One installation. `etc` is Asterisk's directory where it is not the one that Asterisk names."""
 
-    def __init__(self, site: Path | None, etc: Path | None, clock: Callable[[], datetime] = app.now) -> None:
-        self.site, self.clock = site, clock
+    def __init__(
+        self, site: Path | None, etc: Path | None, clock: Callable[[], datetime] = app.now, pbx: str = ""
+    ) -> None:
+        self.site, self.clock, self._pbx = site, clock, pbx
         self._etc = etc
         self._known: dict[str, Any] = {}
         self._config: Config | NotChecked | None = None
@@ -97,6 +100,19 @@ class Patient:
         return self.config.settings
 
     @property
+    def name(self) -> str:
+        """Which of several Asterisks is looked at: the first unless another is named; NotChecked for none."""
+        there = self.settings.asterisks
+        if self._pbx and self._pbx not in there:
+            raise NotChecked(f"pbxs: there is no {self._pbx}, but {', '.join(there)}")
+        return self._pbx or next(iter(there))
+
+    @property
+    def pbx(self) -> Pbx:
+        """The settings of the Asterisk that is looked at."""
+        return self.settings.asterisks[self.name]
+
+    @property
     def state(self) -> Path:
         """Where ledger, key and socket are."""
         return config.state_dir(self.site)
@@ -109,8 +125,8 @@ class Patient:
 
     def account(self) -> Ami:
         """The service's own account on the manager interface, not connected."""
-        settings = self.settings.ami
-        secret = self.config.ami_secret().get_secret_value()
+        settings = self.pbx
+        secret = self.config.ami_secrets()[self.name].get_secret_value()
         account = Account(settings.host, settings.port, settings.username, secret)
         return Ami(account, tls.context(settings.tls), settings.tls.server_name)
 
@@ -139,8 +155,8 @@ class Patient:
 
         async def find() -> Asterisk:
             etc = self._etc
-            if etc is None and self.settings.ami.host not in LOCAL:
-                raise NotChecked(f"Asterisk is on {self.settings.ami.host}: run this there")
+            if etc is None and self.pbx.host not in LOCAL:
+                raise NotChecked(f"Asterisk is on {self.pbx.host}: run this there")
             with contextlib.suppress(NotChecked):
                 etc = etc or Path(await self.value("ASTETCDIR"))
             async with asyncio.timeout(CONSOLE_S):

@@ -31,7 +31,7 @@ GRACE = timedelta(days=2)
 
 async def place(patient: Patient) -> AsyncIterator[Finding]:
     """The dialplan records where the screener looks."""
-    ours, theirs = str(patient.settings.recordings_dir), await patient.value("SCREENER_SPOOL")
+    ours, theirs = str(patient.pbx.recordings_dir), await patient.value("SCREENER_SPOOL")
     if theirs and theirs != ours:
         mend = f"[globals] in extensions.conf, behind the include: SCREENER_SPOOL={ours}; dialplan reload"
         yield fail(f"the dialplan records in {theirs}, recordings_dir is {ours}", LOST, mend)
@@ -84,7 +84,7 @@ def _spoken(sounds: Path, language: str, who: rights.Who, *, with_codes: bool) -
 
 async def access(patient: Patient) -> AsyncIterator[Finding]:
     """Asterisk writes recordings, the screener reads and deletes them, nobody else sees them."""
-    root = patient.settings.recordings_dir
+    root = patient.pbx.recordings_dir
     theirs = rights.of_process((await patient.about())["PID file"])
     make = f"install -d -o screener -g asterisk -m 2770 {root}, see docs/recordings.md"
     if not await aside(root.is_dir):
@@ -113,7 +113,7 @@ def _owner(patient: Patient) -> rights.Who:
 
 def disk(patient: Patient) -> Iterator[Finding]:
     """There is room for recordings and for the ledger."""
-    for path, notice in ((patient.settings.recordings_dir, LOST), (patient.state, "calls are not filed")):
+    for path, notice in ((patient.pbx.recordings_dir, LOST), (patient.state, "calls are not filed")):
         there = next((one for one in (path, *path.parents) if one.is_dir()), path)
         free, about = spool.free_bytes(path), os.statvfs(there)
         mend = f"df -h {there}; make room, or shorten `retention` in screener.yaml"
@@ -129,7 +129,7 @@ def disk(patient: Patient) -> Iterator[Finding]:
 def kept(patient: Patient) -> Iterator[Finding]:
     """No recording is older than `retention` allows."""
     days = patient.settings.retention.recordings_days
-    root = patient.settings.recordings_dir
+    root = patient.pbx.recordings_dir
     if not days:
         return
     if not os.access(root, R | X) and root.exists():

@@ -55,15 +55,16 @@ async def in_force(patient: Patient) -> AsyncIterator[Finding]:
 async def parts(patient: Patient) -> AsyncIterator[Finding]:
     """The service has Asterisk, store and ledger, and no recording is lost."""
     about = await patient.service()
-    ami, written = about["ami"], about["ledger"]
-    if not ami["connected_since"]:
-        what = f"the service is not connected to Asterisk at {ami['address']}"
-        yield fail(what, UNSCREENED, "see manager.login; the log of the service has the reason")
+    written = about["ledger"]
+    for pbx in about["pbxs"].values():
+        if not (pbx["ami"]["connected_since"] or pbx["ami"]["standing_by"]):
+            what = f"the service is not connected to Asterisk at {pbx['ami']['address']}"
+            yield fail(what, UNSCREENED, "see manager.login; the log of the service has the reason")
+        for alarm in pbx["recordings"]["alarms"]:
+            yield fail(f"recordings: {alarm}", "what callers say may be lost", "see docs/recordings.md")
     if not written["healthy"] or written["dropped"]:
         what = f"the ledger is not written: {written['waiting']} rows wait, {written['dropped']} are lost"
         yield fail(what, "calls are screened, but not filed", "see recordings.disk and ledger.chain")
-    for alarm in about["recordings"]["alarms"]:
-        yield fail(f"recordings: {alarm}", "what callers say may be lost", "see docs/recordings.md")
     if lost := about["store"]["lost_lessons"]:
         what = f"{lost} calls since the start taught nothing about trust"
         yield warn(what, "friends may be challenged once more", "see store.reachable")

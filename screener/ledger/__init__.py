@@ -52,14 +52,18 @@ case
     about no call: one more thing about a case, see `screener.cases`.
 
 Other kinds may be added: readers pass over what they do not know. Reading order:
-`chain` (what binds the rows), `store` (the file), `writer`, `checkpoints`, `reader`, `verifying`, `holds`,
-`keeping`, `claiming`.
+`chain` (what binds the rows), `places` and `database` (where they lie: `sqlite`, `postgres`), `store` (a
+row), `writer`, `chaining`, `outbox` (the way to a database), `checkpoints`, `reader`, `verifying`, `holds`,
+`keeping`, `claiming`, `copying`.
 """
 
 from screener.ledger.claiming import claim
+from screener.ledger.copying import copy
 from screener.ledger.excerpts import excerpt, received, rows
 from screener.ledger.holds import Hold
 from screener.ledger.keeping import Erased, Keeper
+from screener.ledger.outbox import waiting
+from screener.ledger.places import Place, Postgres
 from screener.ledger.reader import (
     CallRecord,
     call,
@@ -76,6 +80,7 @@ from screener.ledger.reader import (
     oldest_first,
     state_of,
 )
+from screener.ledger.sought import Sought
 from screener.ledger.store import Row, append
 from screener.ledger.verifying import Report, verify
 from screener.ledger.writer import Ledger
@@ -86,13 +91,17 @@ __all__ = [
     "Hold",
     "Keeper",
     "Ledger",
+    "Place",
+    "Postgres",
     "Report",
     "Row",
+    "Sought",
     "append",
     "call",
     "calls",
     "calls_came_by",
     "claim",
+    "copy",
     "count",
     "deleted",
     "ends",
@@ -107,4 +116,5 @@ __all__ = [
     "rows",
     "state_of",
     "verify",
+    "waiting",
 ]

@@ -6,15 +6,16 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from screener.ledger import checkpoints
-from screener.ledger.reader import ROWS_OF_CALL, CallRecord, reading, record_of
-from screener.ledger.store import Row, decode, micros, writing
+from screener.ledger.reader import CallRecord, _each, reading, record_of
+from screener.ledger.store import Row, decode, writing
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Collection, Iterator
     from datetime import datetime
-    from pathlib import Path
 
+    from screener.ledger.database import Database
+    from screener.ledger.places import Place
+    from screener.ledger.sought import Sought
     from screener.signing import Signer
 
 BETWEEN_BOUND: Final = 200_000
@@ -23,9 +24,12 @@ ABOUT_NO_CALL = """
 SELECT pbx, call_id, kind, at_us, body FROM row
 WHERE pbx = '' AND call_id = '' AND kind = ? AND body != '' ORDER BY seq
 """
-MESSAGES = "SELECT DISTINCT pbx, call_id FROM row WHERE kind = 'message' AND at_us >= ? AND body != ''"
+MESSAGES = """
+SELECT pbx, call_id FROM row AS this WHERE kind = 'message' AND at_us >= ? AND body != ''
+GROUP BY pbx, call_id ORDER BY min(seq)
+"""
 OF_CALL = "SELECT seq FROM row WHERE call_id = ?"
-OF_CASE = "SELECT seq FROM row WHERE pbx = '' AND call_id = '' AND kind = 'case' AND instr(body, ?)"
+OF_CASE = "SELECT seq FROM row WHERE pbx = '' AND call_id = '' AND kind = 'case' AND instr(body, ?) > 0"
 SIGNED = "SELECT min(seq) FROM row WHERE kind = 'checkpoint' AND seq > ?"
 LINKED = """
 SELECT seq, pbx, call_id, kind, at_us, body, salt, digest, hash FROM row JOIN link USING (seq)
@@ -34,21 +38,23 @@ WHERE seq BETWEEN ? AND ? ORDER BY seq
 COLUMNS: Final = ("seq", "pbx", "call_id", "kind", "at_us", "body", "salt", "digest", "hash")
 
 
-def rows(path: Path, kind: str) -> list[Row]:
+def rows(path: Place, kind: str) -> list[Row]:
     """The rows of a kind that are about no call, in the order of writing; LedgerError as `calls`."""
     with reading(path) as db:
         return [decode(*row) for row in db.execute(ABOUT_NO_CALL, (kind,))]
 
 
-def received(path: Path, since: datetime | None = None) -> Iterator[CallRecord]:
-    """Messages in the form of calls: what was written stands as `transcript`; LedgerError as `calls`."""
+def received(
+    path: Place, since: datetime | None = None, sought: Sought | None = None
+) -> Iterator[CallRecord]:
+    """Messages in the form of calls: what was written stands as `transcript`; otherwise as `calls`."""
     with reading(path) as db:
-        for key in db.execute(MESSAGES, (micros(since),)).fetchall():
-            yield record_of([decode(*row) for row in db.execute(ROWS_OF_CALL, key)])
+        for rows in _each(db, MESSAGES, since, sought):
+            yield record_of(rows)
 
 
 def excerpt(
-    path: Path, case: str, calls: Collection[str], signer: Signer, *, withhold: bool
+    path: Place, case: str, calls: Collection[str], signer: Signer, *, withhold: bool
 ) -> Iterator[dict[str, Any]]:
     """The rows of a case, by its name in them, and of these calls, with all links in between.
 
@@ -59,6 +65,7 @@ def excerpt(
         wanted = _wanted(db, case, calls)
         if db.execute(SIGNED, (max(wanted),)).fetchone() == (None,):
             checkpoints.sign(db, path, signer)
+        db.snapshot()
         (end,) = db.execute(SIGNED, (max(wanted),)).fetchone()
         whole = end - min(wanted) <= BETWEEN_BOUND
         spans = [(min(wanted), end)] if whole else [(seq, seq) for seq in sorted({*wanted, end})]
@@ -66,7 +73,7 @@ def excerpt(
             (before,) = db.execute("SELECT hash FROM link WHERE seq = ?", (first - 1,)).fetchone() or (
                 "0" * 64,
             )
-            for row in db.execute(LINKED, (first, last)):
+            for row in db.stream(LINKED, (first, last)):
                 told = dict(zip(COLUMNS, row, strict=True)) | {"before": before}
                 before = told["hash"]
                 if told["kind"] != "checkpoint" and (withhold or told["seq"] not in wanted):
@@ -74,6 +81,6 @@ def excerpt(
                 yield told
 
 
-def _wanted(db: sqlite3.Connection, case: str, calls: Collection[str]) -> set[int]:
+def _wanted(db: Database, case: str, calls: Collection[str]) -> set[int]:
     wanted = {seq for call in calls for (seq,) in db.execute(OF_CALL, (call,))}
     return wanted | {seq for (seq,) in db.execute(OF_CASE, (json.dumps(case),))}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from screener.ledger.store import KEEPING
+from screener.ledger.sqlite import KEEPING
 
 if TYPE_CHECKING:
-    import sqlite3
+    from screener.ledger.database import Database
 
 HOLDS = f"SELECT kind, call_id, body FROM row WHERE {KEEPING} AND kind != 'erased' ORDER BY seq"  # noqa: S608 - words of our own
 
@@ -29,7 +29,7 @@ class Hold(NamedTuple):
         return f"{self.call or self.caller}{by} ({self.because})"
 
 
-def holds(db: sqlite3.Connection) -> list[Hold]:
+def holds(db: Database) -> list[Hold]:
     """What is held at present."""
     held: dict[tuple[str, str, str], Hold] = {}
     for kind, call, body in db.execute(HOLDS):

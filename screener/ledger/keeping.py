@@ -16,21 +16,26 @@ from screener.errors import LedgerError, ScreenerError
 from screener.ledger.holds import Hold
 from screener.ledger.holds import holds as held_in
 from screener.ledger.reader import CallRecord, reading, record_of
-from screener.ledger.store import Row, append, decode, encode, extend, insert, micros, transaction, writing
+from screener.ledger.store import Row, append, decode, encode, extend, insert, micros, writing
 from screener.text import escaped
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
+
+    from screener.ledger.database import Database
+    from screener.ledger.places import Place
 
 CALLS_AT_ONCE = 100
 """Calls erased in one transaction; the service waits so long for its turn."""
 OLD_CALLS = """
-SELECT DISTINCT pbx, call_id FROM row WHERE at_us < ? AND body != '' AND call_id != '' ORDER BY at_us
+SELECT pbx, call_id FROM row WHERE at_us < ? AND body != '' AND call_id != ''
+GROUP BY pbx, call_id ORDER BY min(at_us)
 """
 CALLS_BY_ID = "SELECT DISTINCT pbx, call_id FROM row WHERE call_id = ? AND body != ''"
-MENTIONS = "SELECT seq, pbx, call_id, body FROM row WHERE body != '' AND kind != 'case' AND instr(body, ?)"
+MENTIONS = (
+    "SELECT seq, pbx, call_id, body FROM row WHERE body != '' AND kind != 'case' AND instr(body, ?) > 0"
+)
 OF_KIND = """
 SELECT seq, pbx, call_id, kind, at_us, body FROM row
 WHERE pbx = '' AND call_id = '' AND kind = ? AND body != '' ORDER BY seq
@@ -70,7 +75,7 @@ class Keeper:
     What cannot be done raises LedgerError, or what `delete` raises.
     """
 
-    path: Path
+    path: Place
     delete: Callable[[dict[Path, str]], object]
     key_of: Callable[[str], str]
     clock: Callable[[], datetime]
@@ -98,7 +103,7 @@ class Keeper:
             for at in range(0, len(calls), CALLS_AT_ONCE):
                 self._erase(db, calls[at : at + CALLS_AT_ONCE], because, done)
             if loose:
-                with transaction(db):
+                with db.transaction():
                     self._blank(db, loose, [], because, done)
             failed = done.failed[:]
             _wipe(db, done)
@@ -125,7 +130,7 @@ class Keeper:
         """Erase rows that are about no call: which of these kinds, and what stands instead, `choose` says."""
         done = Erased()
         with writing(self.path) as db:
-            with transaction(db):
+            with db.transaction():
                 found = sorted(row for kind in kinds for row in db.execute(OF_KIND, (kind,)))
                 seqs, rows = choose([(seq, decode(*row)) for seq, *row in found])
                 self._blank(db, seqs, [], because, done)
@@ -186,7 +191,7 @@ class Keeper:
         rows += [Row("", kind, at, {**body, "e164": caller}) for caller in callers]
         append(self.path, rows)
 
-    def _mentioning(self, db: sqlite3.Connection, caller: str) -> Iterator[tuple[int, str, str]]:
+    def _mentioning(self, db: Database, caller: str) -> Iterator[tuple[int, str, str]]:
         for seq, pbx, call_id, body in db.execute(MENTIONS, (caller[-TAIL_DIGITS:],)):
             if caller in self._numbers(body):
                 yield seq, pbx, call_id
@@ -199,7 +204,7 @@ class Keeper:
         written = {str(one[key]) for one in sections for key in ("number", "e164") if one.get(key)}
         return {self.key_of(number) or number for number in written}
 
-    def _held_by(self, db: sqlite3.Connection, call: tuple[str, str], holds: list[Hold]) -> list[Hold]:
+    def _held_by(self, db: Database, call: tuple[str, str], holds: list[Hold]) -> list[Hold]:
         if not holds:
             return []
         numbers = set[str]()
@@ -207,11 +212,9 @@ class Keeper:
             numbers = set().union(*(self._numbers(body) for *_, body in db.execute(ROWS_OF_CALL, call)))
         return [hold for hold in holds if hold.call == call[1] or hold.caller in numbers]
 
-    def _erase(
-        self, db: sqlite3.Connection, calls: list[tuple[str, str]], because: str, done: Erased
-    ) -> None:
+    def _erase(self, db: Database, calls: list[tuple[str, str]], because: str, done: Erased) -> None:
         """Erase these calls but for the held ones; one whose recordings cannot be deleted stays as it is."""
-        with transaction(db):
+        with db.transaction():
             holds, seqs, gone, erased = held_in(db), list[int](), list[_Recording](), list[CallRecord]()
             for call in calls:
                 if self._held_by(db, call, holds):
@@ -232,11 +235,11 @@ class Keeper:
 
     def _delete_old(
         self,
-        db: sqlite3.Connection,
+        db: Database,
         files: list[tuple[list[str], _Recording]],
         done: Erased,
     ) -> None:
-        with transaction(db):
+        with db.transaction():
             holds = held_in(db)
             gone = []
             for (pbx, call_id), file in files:
@@ -255,7 +258,7 @@ class Keeper:
 
     def _blank(
         self,
-        db: sqlite3.Connection,
+        db: Database,
         seqs: list[int],
         gone: list[_Recording],
         because: str,
@@ -293,7 +296,6 @@ class _Recording(NamedTuple):
         return cls(seq, about.get("path", ""), about.get("bytes", 0), about.get("sha256", ""))
 
 
-def _wipe(db: sqlite3.Connection, done: Erased) -> None:
+def _wipe(db: Database, done: Erased) -> None:
     """Let the file's log not keep what was erased in the file."""
-    if done.rows and not done.dry_run and db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-        done.failed.append("the ledger's log (ledger.db-wal) is in use and may hold it for a while longer")
+    done.failed += [why] if done.rows and not done.dry_run and (why := db.wipe()) else []

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from operator import attrgetter
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from screener.errors import LedgerError
-from screener.ledger.store import KEEPING, Row, check, decode, micros
+from screener.ledger.database import to_read, told
+from screener.ledger.sought import Sought
+from screener.ledger.sqlite import KEEPING
+from screener.ledger.store import Row, decode, micros
 from screener.text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
-    from pathlib import Path
 
-BUSY_S = 5.0
+    from screener.ledger.database import Database
+    from screener.ledger.places import Place
+
+FEW, MANY = 20, 400
+"""Calls whose rows are fetched at once, at first and later: somebody may want to see the latest alone."""
 # What was erased is passed over, and so is what is about no call. A call is met at its first row, so nothing
 # needs to be remembered about calls that were met before.
 FIRST_ROWS = """
@@ -38,13 +43,19 @@ ROWS_OF_CALL = """
 SELECT pbx, call_id, kind, at_us, body FROM row WHERE pbx = ? AND call_id = ? AND body != '' ORDER BY seq
 """
 ROWS_BY_ID = ROWS_OF_CALL.replace("pbx = ? AND ", "")
+ROWS_OF_CALLS = """
+SELECT pbx, call_id, kind, at_us, body FROM row
+WHERE (pbx, call_id) IN (VALUES {}) AND body != '' ORDER BY seq
+"""
 
 ENDS = """
 SELECT pbx, call_id, kind, at_us, body FROM row
 WHERE at_us >= ? AND body != '' AND kind = 'end' ORDER BY at_us DESC, seq DESC
 """
 ERASED = f"SELECT body FROM row WHERE {KEEPING} AND kind = 'erased'"  # noqa: S608 - words of our own
-CAME_BY = "SELECT 1 FROM row WHERE at_us >= ? AND body != '' AND kind = 'setup' AND instr(body, ?) LIMIT 1"
+CAME_BY = (
+    "SELECT 1 FROM row WHERE at_us >= ? AND body != '' AND kind = 'setup' AND instr(body, ?) > 0 LIMIT 1"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,58 +88,77 @@ class CallRecord:
         return str(self.end.get("disposition", ""))
 
 
-def calls(
-    path: Path,
+def calls(  # noqa: PLR0913 - what people ask for
+    path: Place,
     *,
     limit: int | None = None,
     since: datetime | None = None,
     caller: str = "",
     action: str = "",
+    sought: Sought | None = None,
 ) -> Iterator[CallRecord]:
     """Past calls from outside, newest first, each once with all its rows, as of one moment.
 
     `caller` is compared with the number as presented and as E.164, `action` with the
-    last verdict's. Raises LedgerError at the first step when the file is missing, not
-    a ledger, or written by a newer version.
+    last verdict's; with `sought` at least those that it describes. Raises LedgerError at the
+    first step when the ledger is missing, not one, or written by a newer version.
     """
+    if caller and not sought and caller.isascii() and caller.isalnum() | caller[1:].isalnum():
+        sought = Sought(bodies=[("setup", caller), ("challenge", caller)])
     with reading(path) as db:
         found = 0
-        for key in db.execute(FROM_OUTSIDE, (micros(since),)):
-            if limit is not None and found >= limit:
-                return
-            record = _fold([decode(*row) for row in db.execute(ROWS_OF_CALL, key)])
+        if limit == 0:
+            return
+        for rows in _each(db, FROM_OUTSIDE, since, sought):
+            record = _fold(rows)
             if caller and caller not in (record.call.get("e164"), record.call.get("number")):
                 continue
             if action and action != record.verdict.get("action"):
                 continue
             found += 1
             yield record
+            if found == limit:
+                return
 
 
-def call(path: Path, call_id: str) -> CallRecord | None:
+def _each(
+    db: Database, sql: str, since: datetime | None, sought: Sought | None = None
+) -> Iterator[list[Row]]:
+    """All rows of each call that this query names, in its order."""
+    sql, more = sought.among(sql) if sought else (sql, [])
+    keys, size = iter(db.stream(sql, [*more, micros(since)])), FEW
+    while some := list(islice(keys, size)):
+        found: dict[tuple[str, str], list[Row]] = {tuple(key): [] for key in some}
+        values = ", ".join(["(?, ?)"] * len(some))
+        for row in db.execute(ROWS_OF_CALLS.format(values), [text for key in some for text in key]):
+            found[row[:2]].append(decode(*row))
+        yield from found.values()
+        size = MANY
+
+
+def call(path: Place, call_id: str) -> CallRecord | None:
     """One call by its Uniqueid, with all its rows, None if there is none; raises LedgerError as `calls`."""
     with reading(path) as db:
         rows = [decode(*row) for row in db.execute(ROWS_BY_ID, (escaped(call_id),))]
         return _fold(rows) if rows else None
 
 
-def oldest_first(path: Path, since: datetime | None = None) -> Iterator[tuple[Row, ...]]:
+def oldest_first(path: Place, since: datetime | None = None) -> Iterator[tuple[Row, ...]]:
     """Past calls, oldest first, each with all its rows as they are, unfit to print; raises as `calls`."""
     with reading(path) as db:
-        for key in db.execute(OLDEST_FIRST, (micros(since),)):
-            yield tuple(decode(*row) for row in db.execute(ROWS_OF_CALL, key))
+        for rows in _each(db, OLDEST_FIRST, since):
+            yield tuple(rows)
 
 
-def messages(path: Path, since: datetime | None = None) -> Iterator[tuple[Row, ...]]:
+def messages(path: Place, since: datetime | None = None) -> Iterator[tuple[Row, ...]]:
     """SIP messages, the latest first, each with all its rows, unfit to print; raises as `calls`."""
     with reading(path) as db:
-        for key in db.execute(MESSAGES, (micros(since),)):
-            rows = tuple(decode(*row) for row in db.execute(ROWS_OF_CALL, key))
+        for rows in _each(db, MESSAGES, since):
             if any(row.kind == "message" for row in rows):  # else it was erased
-                yield rows
+                yield tuple(rows)
 
 
-def message(path: Path, message_id: str) -> tuple[Row, ...]:
+def message(path: Place, message_id: str) -> tuple[Row, ...]:
     """All rows of one SIP message, none if there is no such message; raises as `calls`."""
     with reading(path) as db:
         rows = [decode(*row) for row in db.execute(ROWS_OF_CALL, ("", escaped(message_id)))]
@@ -143,20 +173,20 @@ def state_of(rows: tuple[Row, ...]) -> str:
     return ends[-1] if ends else "unknown"
 
 
-def messages_filed(path: Path, since: datetime) -> set[tuple[str, str]]:
+def messages_filed(path: Place, since: datetime) -> set[tuple[str, str]]:
     """Ids and kinds of the rows of SIP messages, erased ones too; raises as `calls`."""
     with reading(path) as db:
         return set(db.execute(MESSAGES_FILED, (micros(since),)))
 
 
-def count(path: Path, since: datetime | None = None) -> int:
+def count(path: Place, since: datetime | None = None) -> int:
     """About how many calls `oldest_first` will give; LedgerError as `calls`."""
     with reading(path) as db:
         questions = "SELECT count(*) FROM row WHERE kind = 'setup' AND at_us >= ? AND body != ''"
         return int(db.execute(questions, (micros(since),)).fetchone()[0])
 
 
-def filed(path: Path) -> dict[str, int]:
+def filed(path: Place) -> dict[str, int]:
     """File names and sizes of the recordings it holds, for `recordings.adopt`; LedgerError as `calls`."""
     with reading(path) as db:
         bodies = db.execute("SELECT body FROM row WHERE kind = 'recording' AND body != '' ORDER BY seq")
@@ -164,13 +194,13 @@ def filed(path: Path) -> dict[str, int]:
         return {PurePath(one.get("path", "")).name: one.get("bytes", -1) for one in found}
 
 
-def ever_erased(path: Path) -> bool:
+def ever_erased(path: Place) -> bool:
     """Whether anything was erased before, for its age or on request; LedgerError as `calls`."""
     with reading(path) as db:
         return db.execute(f"{ERASED} LIMIT 1").fetchone() is not None
 
 
-def deleted(path: Path) -> set[str]:
+def deleted(path: Place) -> set[str]:
     """SHA-256 of the recordings that were deleted, for their age or on request; LedgerError as `calls`."""
     with reading(path) as db:
         bodies = (json.loads(body) for (body,) in db.execute(ERASED))
@@ -178,7 +208,7 @@ def deleted(path: Path) -> set[str]:
 
 
 def ends(
-    path: Path, since: datetime, counts: Callable[[Mapping[str, Any]], bool]
+    path: Place, since: datetime, counts: Callable[[Mapping[str, Any]], bool]
 ) -> Iterator[tuple[Row, dict[str, Any]]]:
     """How calls ended, the latest first, each with its `call` section as filed, empty if it was not judged.
 
@@ -195,7 +225,7 @@ def ends(
             yield end, next((body.get("call", {}) for body in bodies), {})
 
 
-def calls_came_by(path: Path, trunk: str, since: datetime) -> bool:
+def calls_came_by(path: Place, trunk: str, since: datetime) -> bool:
     """Whether screened calls have come in by this endpoint; LedgerError as `calls`."""
     with reading(path) as db:
         # Bodies are canonical JSON: within a string of a caller's the quotation marks would be escaped.
@@ -203,23 +233,11 @@ def calls_came_by(path: Path, trunk: str, since: datetime) -> bool:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection]:
+def reading(path: Place) -> Iterator[Database]:
     """A connection that sees the ledger as of one moment; LedgerError when it cannot be read."""
-    try:
-        path.stat()  # SQLite only says that it cannot open it
-        uri = f"{path.absolute().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)) as db:
-            check(db, path)
-            db.execute("BEGIN")
-            yield db
-    except FileNotFoundError as error:
-        raise LedgerError(
-            f"{path}: no ledger here; the service makes it at its first start, or name the right file"
-        ) from error
-    except (OSError, sqlite3.Error, ValueError) as error:
-        raise LedgerError(
-            f"{path}: the ledger cannot be read: {error}; is it a ledger, and may this user read it?"
-        ) from error
+    with told(path, "read"), closing(to_read(path)) as db:
+        db.snapshot()
+        yield db
 
 
 def record_of(rows: list[Row]) -> CallRecord:

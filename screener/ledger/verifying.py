@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,14 @@ from screener.ledger import checkpoints
 from screener.ledger.chain import FIRST, digest, linked, statement
 from screener.ledger.reader import reading
 from screener.ledger.store import extend
+from screener.text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
     from typing import Any
 
+    from screener.ledger.places import Place
     from screener.signing import Public
 
 WALK = """
@@ -50,6 +53,8 @@ class Report:
     head: tuple[int, str] = (0, FIRST)
     erased: int = 0
     signed: int = 0
+    strangers: dict[str, int] = field(default_factory=dict)
+    """Other keys that are named by checkpoints, and the last row of each."""
     found: dict[str, list[list[int]]] = field(default_factory=lambda: defaultdict(list))
 
     @property
@@ -66,22 +71,24 @@ class Report:
         extend(self.found[text], first, last or first)
 
 
-def verify(path: Path, public: Public | None = None, heads: Iterable[tuple[int, str]] = ()) -> Report:
+def verify(
+    path: Place, public: Public | Sequence[Public] = (), heads: Iterable[tuple[int, str]] = ()
+) -> Report:
     """Walk all rows as of one moment; `public` checks the checkpoints, `heads` were kept elsewhere.
 
-    Without `public` signatures are not looked at. Raises LedgerError when there is no ledger, or one that was
-    never chained.
+    Of several keys any may have signed; without one signatures are not looked at. Raises LedgerError when
+    there is no ledger, or one that was never chained.
     """
     with reading(path) as db:
         # A byte that makes no text is one more row to be named, not the end of the walk.
-        db.text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
-        if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'link'").fetchone() is None:
+        db.take_any_text()
+        if not db.is_chained():
             raise LedgerError(f"{path}: of format 1 and not chained yet; the service does it at its start")
-        walk = _Walk(Report(), public, dict(heads))
+        walk = _Walk(Report(), public if isinstance(public, Sequence) else [public], dict(heads))
         beside_it = _read(checkpoints.beside(path))
         if beside_it and walk.is_signed(beside_it):
             walk.heads.setdefault(beside_it["seq"], beside_it["hash"])
-        for row in db.execute(WALK):
+        for row in db.stream(WALK):
             walk.over(*row)
         walk.end(db.execute(LAST).fetchone()[0] or 0)
     return walk.report
@@ -90,7 +97,7 @@ def verify(path: Path, public: Public | None = None, heads: Iterable[tuple[int, 
 @dataclass
 class _Walk:
     report: Report
-    public: Public | None
+    public: Sequence[Public]
     heads: dict[int, str]
     blank: list[list[int]] = field(default_factory=list)
     named: list[tuple[int, int]] = field(default_factory=list)
@@ -134,6 +141,8 @@ class _Walk:
     def _checkpoint(self, seq: int, body: dict[str, Any], last: int, before: str) -> None:
         if not self.is_signed(body):
             self.report.add(FORGED, seq)
+            if isinstance(key := body.get("key"), str):
+                self.report.strangers[escaped(key)] = seq
         elif (body["seq"], body["hash"]) != (last, before):
             self.report.add(REWRITTEN, seq)
         elif self.public:
@@ -152,7 +161,7 @@ class _Walk:
         except (LookupError, TypeError, ValueError):
             return False
         known = isinstance(body["seq"], int) and isinstance(body["hash"], str)
-        return known and (self.public is None or self.public.signed(message, signature))
+        return known and (not self.public or any(one.signed(message, signature) for one in self.public))
 
     def end(self, last_link: int) -> None:
         """Look at what should be there and is not, or without a reason."""

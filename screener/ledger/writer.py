@@ -7,9 +7,7 @@ tried again; when the bound is reached new rows are counted and lost, calls are 
 from __future__ import annotations
 
 import asyncio
-import os
 import queue
-import sqlite3
 import threading
 import time
 from concurrent.futures import Future
@@ -19,12 +17,15 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from screener.errors import LedgerError
-from screener.ledger import checkpoints, store
+from screener.ledger.chaining import Chain
+from screener.ledger.database import FAULTS, advice, told
+from screener.ledger.outbox import Outbox
+from screener.ledger.places import Postgres
+from screener.ledger.sqlite import BUSY_S
 from screener.ledger.store import Row, Stored, encode
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from screener.ledger.places import Place
     from screener.signing import Signer
 
 log = structlog.get_logger()
@@ -34,13 +35,9 @@ QUEUE_BOUND = 20_000
 GROUP_WAIT_S = 0.05
 GROUP_MAX = 100
 """Rows in one go; turning them into JSON holds the interpreter for some 20 µs each."""
-BUSY_S = 0.2
 PAUSE_S = 0.25
 REPORT_EVERY_S = 1.0
-SIGN_ROWS = 1000
-SIGN_S = 3600.0
-"""A checkpoint is signed each so many rows, after so long at the latest, and at the end."""
-SIGN_AGAIN_S = 60.0
+READABLE_S = 2.0
 
 
 class Ledger(AbstractContextManager["Ledger"]):
@@ -49,18 +46,16 @@ class Ledger(AbstractContextManager["Ledger"]):
     `dropped` counts rows that were lost because the queue was full or the ledger closed.
     """
 
-    def __init__(self, db: sqlite3.Connection, path: Path, bound: int, signer: Signer | None) -> None:
+    def __init__(self, path: Place, sink: Chain | Outbox, bound: int) -> None:
         """Use `Ledger.open`."""
         self.path = path
         self.dropped = 0
-        self._db, self._signer = db, signer
-        # Rows of a ledger that was not chained, or not signed by one that was killed, come first.
-        self._behind, self._unsigned = True, SIGN_ROWS
-        self._sign_at = 0.0
+        self._sink = sink
         self._bound = bound
         self._queue: queue.SimpleQueue[Row | Future[None] | None] = queue.SimpleQueue()
         self._held = 0
-        self._error: sqlite3.Error | None = None
+        self._writing_since: float | None = None
+        self._error: Exception | None = None
         self._reported_at = -REPORT_EVERY_S
         self._reported_dropped = 0
         self._counting = threading.Lock()
@@ -71,36 +66,47 @@ class Ledger(AbstractContextManager["Ledger"]):
         self._thread.start()
 
     @classmethod
-    def open(cls, path: Path, *, bound: int = QUEUE_BOUND, signer: Signer | None = None) -> Self:
-        """Open or create the ledger (file 0600, new directory 0700); LedgerError says why it cannot be.
+    def open(cls, place: Place, *, bound: int = QUEUE_BOUND, signer: Signer | None = None) -> Self:
+        """Open or create the ledger (a file 0600, new directory 0700); LedgerError says why it cannot be.
 
         Without a `signer` no checkpoints are signed. Rows of an older format are chained beside the writing
-        of new ones.
+        of new ones. A database need not be there: rows wait for it in the outbox.
         """
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-            try:
-                store.prepare(db, path)
-            except BaseException:
-                db.close()
-                raise
-        except (OSError, sqlite3.Error) as error:
-            raise LedgerError(
-                f"{path}: the ledger cannot be opened: {error}; check the path, its rights and the disk"
-            ) from error
-        return cls(db, path, bound, signer)
+        with told(place, "opened"):
+            sink = Outbox(place, signer) if isinstance(place, Postgres) else Chain(place, signer)
+        return cls(place, sink, bound)
 
     @property
     def healthy(self) -> bool:
         """False while rows cannot be written; calls go on all the same."""
-        return self._error is None and self._thread.is_alive()
+        return not self.trouble and self._thread.is_alive()
+
+    @property
+    def trouble(self) -> str:
+        """Why rows cannot be written, or do not reach the database; empty while all is well."""
+        error = self._error or (self._sink.error if isinstance(self._sink, Outbox) else None)
+        return f"{error}; {advice(error)}" if error else ""
+
+    @property
+    def outbox(self) -> int:
+        """Rows safe on this machine that the database does not have yet."""
+        return self._sink.waiting if isinstance(self._sink, Outbox) else 0
+
+    @property
+    def strangers(self) -> dict[str, int]:
+        """Other keys that signed it, by fingerprint, and the last row of each; empty as it should be."""
+        return self._sink.strangers
 
     @property
     def waiting(self) -> int:
         """Rows accepted and not yet on disk."""
         return self._queue.qsize() + self._held
+
+    @property
+    def lag_s(self) -> float:
+        """How long the rows at hand have been waiting for the disk."""
+        since = self._writing_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def append(self, row: Row) -> None:
         """Queue the row: a few µs, never blocks, never raises; beyond the bound it counts as `dropped`."""
@@ -109,10 +115,11 @@ class Ledger(AbstractContextManager["Ledger"]):
         else:
             self._queue.put(row)
 
-    async def flush(self) -> None:
+    async def flush(self, *, readable: bool = False) -> None:
         """Return when every row appended so far survives SIGKILL and power loss.
 
-        Waits as long as the disk refuses: callers set their own limit. Raises
+        With `readable` they can be read as well; LedgerError when a database does not take them in two
+        seconds. Waits as long as the disk refuses: callers set their own limit. Raises
         LedgerError when the ledger is closed, or closes, before they are written.
         """
         if self._closed:
@@ -121,6 +128,12 @@ class Ledger(AbstractContextManager["Ledger"]):
         self._queue.put(done)
         self._hurry.set()
         await asyncio.wrap_future(done)
+        if (
+            readable
+            and isinstance(self._sink, Outbox)
+            and not await asyncio.to_thread(self._sink.forwarded, READABLE_S)
+        ):
+            raise LedgerError(f"{self.path}: does not take rows at present; they wait in the outbox")
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Write what waits, then close. Blocks; rows still refused after `timeout_s` count as `dropped`."""
@@ -140,30 +153,30 @@ class Ledger(AbstractContextManager["Ledger"]):
             self.dropped += rows
 
     def _run(self) -> None:
-        with closing(self._db):
+        with closing(self._sink):
             group: list[Row | Future[None] | None] = []
             while None not in group:
                 group = self._gather()
                 written = self._write([encode(item) for item in group if isinstance(item, Row)])
                 self._report()
                 if written:
-                    self._sign(at_end=None in group)
+                    self._sink.tend(at_end=None in group)
                 for item in group:
                     if isinstance(item, Future) and item.set_running_or_notify_cancel():
                         if written:
                             item.set_result(None)
                         else:
                             item.set_exception(LedgerError(f"{self.path}: closed before all was written"))
+            self._sink.finish(self._give_up_at)
 
     def _gather(self) -> list[Row | Future[None] | None]:
         """Wait for a row, then a little for its neighbours; `flush` and `close` cut the wait short."""
-        due_s = self._sign_at - time.monotonic() if self._unsigned and self._signer else None
         try:
-            group = [self._queue.get(timeout=0 if self._behind else due_s and max(0, due_s))]
+            group = [self._queue.get(timeout=self._sink.due_s())]
         except queue.Empty:
             return []
         self._held = 1
-        if isinstance(group[0], Row) and self._queue.qsize() < GROUP_MAX and not self._behind:
+        if isinstance(group[0], Row) and self._queue.qsize() < GROUP_MAX and not self._sink.behind:
             self._hurry.wait(GROUP_WAIT_S)
         self._hurry.clear()
         while len(group) < GROUP_MAX and not self._queue.empty():
@@ -173,29 +186,24 @@ class Ledger(AbstractContextManager["Ledger"]):
 
     def _write(self, rows: list[Stored]) -> bool:
         """Commit the rows; tries until it succeeds or `close` runs out of patience."""
+        self._writing_since = time.monotonic()
         while not self._commit(rows):
             if time.monotonic() >= self._give_up_at:
                 self._drop(len(rows))
-                self._held = 0
+                self._held, self._writing_since = 0, None
                 return False
             self._report()
             if self._hurry.wait(PAUSE_S):
                 self._hurry.clear()
-        self._held = 0
+        self._held, self._writing_since = 0, None
         return True
 
     def _commit(self, rows: list[Stored]) -> bool:
         try:
-            if self._behind:
-                store.upgrade(self._db)
-            with store.transaction(self._db):
-                self._db.executemany(store.INSERT, rows)
-                behind = store.link(self._db) == store.LINKED_AT_ONCE
-        except sqlite3.Error as error:
+            self._sink.write(rows)
+        except FAULTS as error:
             self._error = error
             return False
-        self._behind = behind
-        self._unsigned += len(rows)
         if self._error is not None:
             self._error = None
             log.warning("ledger writes again", path=str(self.path), waiting=self.waiting)
@@ -210,19 +218,7 @@ class Ledger(AbstractContextManager["Ledger"]):
                 "ledger loses rows" if lost else "ledger cannot write, rows wait",
                 path=str(self.path),
                 error=str(self._error or "the queue was full"),
+                advice=advice(self._error) if self._error else "",
                 waiting=self.waiting,
                 dropped=self.dropped,
             )
-
-    def _sign(self, *, at_end: bool) -> None:
-        """Sign a checkpoint if one is due; what fails is tried again, rows are written all the same."""
-        now = time.monotonic()
-        due = self._unsigned >= SIGN_ROWS or at_end or now >= self._sign_at
-        if not self._signer or self._behind or not self._unsigned or not due:
-            return
-        try:
-            checkpoints.sign(self._db, self.path, self._signer)
-            self._unsigned, self._sign_at = 0, now + SIGN_S
-        except (sqlite3.Error, OSError) as error:
-            self._unsigned, self._sign_at = 1, now + SIGN_AGAIN_S
-            log.error("a checkpoint of the ledger was not signed", path=str(self.path), error=str(error))

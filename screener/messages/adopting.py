@@ -39,7 +39,7 @@ class Adopter:
     """Files what the dialplan kept; `about` gives what is filed of a message."""
 
     def __init__(
-        self, screener: Screener, path: Path, about: Callable[[Call], Awaitable[dict[str, Any]]]
+        self, screener: Screener, path: ledger.Place, about: Callable[[Call], Awaitable[dict[str, Any]]]
     ) -> None:
         """`path` is the ledger's."""
         self._screener, self._path, self._about = screener, path, about
@@ -79,7 +79,7 @@ class Adopter:
         """File what the dialplan has written there since we looked last."""
         found, read = await asyncio.to_thread(self._read, path)
         if found:
-            await self._screener.ledger.flush()  # what is filed is to be found below
+            await self._screener.ledger.flush(readable=True)  # what is filed is to be found below
             since = min(message.at for message, _ in found) - CLOCKS_DIFFER
             known = await asyncio.to_thread(ledger.messages_filed, self._path, since)
             for n, (message, end) in enumerate(found, 1):

@@ -24,7 +24,6 @@ from screener.wording import facts_of_message
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from screener.messages.bounds import Bounds
     from screener.screening import Screener
@@ -43,7 +42,7 @@ SPARE_S = 0.1
 class Messages:
     """Answers the questions about messages, with the parts of `screener`; its policy may be replaced."""
 
-    def __init__(self, screener: Screener, wording: Wording, path: Path, bounds: Bounds) -> None:
+    def __init__(self, screener: Screener, wording: Wording, path: ledger.Place, bounds: Bounds) -> None:
         """`path` is the ledger's."""
         self._bounds, self._unfiled = bounds, dict[str, None]()
         self._screener, self._wording, self._path = screener, wording, path
@@ -66,7 +65,9 @@ class Messages:
                 if self._unfiled.pop(name, self) is self:
                     self._screener.ledger.append(Row(name, "message-end", at, body))
         except ValueError as error:
-            log.error("a message was not understood and is delivered", event_name=name, reason=str(error))
+            log.error(
+                "a message was not understood and is delivered", call=event.get("Id"), reason=str(error)
+            )
 
     async def _screen(self, message: Call) -> None:
         """Answer one question. Whatever fails, the message is delivered."""
@@ -94,6 +95,7 @@ class Messages:
             status = "delivered"
         reached = await self._answer(message, status)
         self._screener.counters.count(message.stage, verdict, self._screener.policy, reached)
+        self._screener.counters.messages[status] += 1
         log.info(
             "verdict on a message",
             sender=body["call"]["shown"],
@@ -166,7 +168,7 @@ class Messages:
             value = f"{message.id}:{status}"
             done = await self._screener.ami.act("Setvar", Variable=f"GLOBAL({MESSAGE_VARIABLE})", Value=value)
         except AmiError as error:
-            log.warning("the answer did not reach Asterisk", message_id=message.id, reason=str(error))
+            log.warning("the answer did not reach Asterisk", reason=str(error))
             return "gone"
         return "sent" if done.success else "gone"
 
@@ -178,10 +180,12 @@ class Messages:
         calls: list[Mapping[str, str]] = []
 
         def refused(rows: tuple[Row, ...]) -> str:
+            if any(row.pbx != self._screener.pbx for row in rows):
+                return f"there is no message {message_id}"
             calls.extend(row.body["call"] for row in rows if row.kind == "message")
             return why_not(rows, message_id, self._screener.clock())
 
-        begun = Row(message_id, "message-releasing", self._screener.clock(), {})
+        begun = Row(message_id, "message-releasing", self._screener.clock(), {}, self._screener.pbx)
         try:
             if reason := await asyncio.to_thread(ledger.claim, self._path, begun, refused):
                 return {"error": reason}
@@ -192,6 +196,7 @@ class Messages:
         except ScreenerError as error:
             return {"error": str(error)}
         self._screener.ledger.append(Row(message_id, done[0], self._screener.clock(), done[1]))
+        self._screener.counters.messages["released"] += "error" not in answer
         return answer
 
     async def _send(self, call: Mapping[str, str]) -> None:

@@ -20,7 +20,6 @@ from screener.state.manner import manner_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
-    from pathlib import Path
 
 UNKNOWN: Final = frozenset(("call.diverted", "caller.has_name"))
 """Of a call that was not screened."""
@@ -31,7 +30,7 @@ _TEXTS = frozenset(Call.__slots__) - {"id", "stage", "at", "asked", "deadline_ms
 class LedgerFile:
     """The calls of a ledger, oldest first; its methods raise LedgerError as `ledger.calls` does."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: ledger.Place) -> None:
         self.path = path
         self.skipped: Counter[str] = Counter()
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
+from screener.errors import StateUnavailable
 from screener.facts import UNLISTED
 from screener.state.asking import SCRIPT, Observed, answer, question, without_store
 from screener.state.connecting import MAX_CONNECTIONS, UNREACHABLE, describe, open_client, unavailable
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 DEADLINE_S = 0.2
 PAUSE_S = 1.0
 """How long the store is left alone after it did not answer."""
+MISSED_MAX = 2
+"""So many unanswered pings, a second apart, and the store is taken for out of reach."""
 LOG_PAUSE_S = 1.0
 _log = structlog.get_logger(__name__)
 
@@ -49,6 +52,8 @@ class State:
         pause_s: float = PAUSE_S,
     ) -> None:
         self.feeds = feeds
+        self.reachable = True
+        """What `watch` has seen; another screener answers rather than one without its store."""
         self._client = open_client(url, timeout_s=deadline_s)
         self._observe = self._client.register_script(SCRIPT)
         self._deadline_s = deadline_s
@@ -56,6 +61,8 @@ class State:
         self._pause_s = pause_s
         self._retry_at: float | None = None
         self._failure = ""
+        self.incomplete = 0
+        """Questions that were not answered, or not in full."""
         self._log_at = 0.0
 
     async def observe(  # noqa: PLR0913 - all that the store is asked for
@@ -89,6 +96,7 @@ class State:
             feeds = self.feeds if key else ()
             asked = question(key, did, call_id, trunk=trunk, agent=agent, count=count, at=at, feeds=feeds)
             observed = await self._in_turn(asked, feeds, at)
+        self.incomplete += observed.missing is not None
         # Of a caller without a number no list and no counter knows anything, with or without a store.
         return observed if key else Observed({**UNLISTED, **observed.facts}, observed.missing)
 
@@ -128,6 +136,18 @@ class State:
             self._log_at = now + LOG_PAUSE_S
             _log.warning("state gave no full answer, calls are judged without what is missing", reason=reason)
         return Observed(facts or {}, reason)
+
+    async def watch(self) -> None:
+        """See once a second whether the store is there, for those who are not asked about calls, too."""
+        missed = 0
+        while True:
+            try:
+                await self.memory_risk()
+                missed = 0
+            except StateUnavailable:
+                missed += 1
+            self.reachable = missed < MISSED_MAX
+            await asyncio.sleep(PAUSE_S)
 
     async def memory_risk(self) -> str:
         """What will go wrong when the store's memory is full, empty if nothing.

@@ -79,6 +79,7 @@ class EmbeddedServer:
         self._lock: int | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._started_at = 0.0
+        self.restarts = 0
         self._stopping = asyncio.Event()
 
     @property
@@ -129,6 +130,7 @@ class EmbeddedServer:
             except (StateUnavailable, OSError) as error:
                 _log.error("embedded server did not start", reason=str(error))
             else:
+                self.restarts += 1
                 _log.info("embedded server is back", pid=self.pid)
 
     async def stop(self) -> None:

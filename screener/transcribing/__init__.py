@@ -61,6 +61,11 @@ class Transcriber:
             settings.queue
         )
 
+    @property
+    def waiting(self) -> int:
+        """How many recordings wait for their turn."""
+        return self._queue.qsize()
+
     def take(self, call_id: str, recording: Recording) -> asyncio.Future[None] | None:
         """Transcribe the caller's leg of a call when its turn comes; anything else is passed over.
 

@@ -10,14 +10,19 @@ import time
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from screener.ledger import Ledger, Row, store, verify
+from screener.ledger import Ledger, Row, sqlite, store, verify
 from screener.signing import Signer
+from tests.postgres import Cluster
+
+if TYPE_CHECKING:
+    from screener.ledger import Place
 
 QUEUED = 20_000
+TURNS = 3
 HIT = {
     "symbol": "DID_FANOUT",
     "group": "velocity",
@@ -41,30 +46,51 @@ def row(n: int) -> Row:
     return Row(f"1700000000.{n}", "setup", datetime.now(UTC), BODY)
 
 
-async def appended(directory: Path, signer: Signer) -> None:
-    """As many as the queue holds, at once."""
-    with Ledger.open(directory / "new.db", bound=QUEUED + 1, signer=signer) as ledger:
-        began = time.perf_counter()
+async def appended(place: Place, signer: Signer) -> tuple[float, float]:
+    """As many as the queue holds, at once; seconds until they are safe, and until they can be read."""
+    with Ledger.open(place, bound=QUEUED + 1, signer=signer) as ledger:
+        began, used = time.perf_counter(), time.process_time()
         for n in range(QUEUED):
             ledger.append(row(n))
         queued_s = time.perf_counter() - began
         await ledger.flush()
-        all_s = time.perf_counter() - began
-    say(f"append: {queued_s / QUEUED * 1e6:.1f} us to enqueue, {QUEUED / all_s:.0f} rows/s to the disk")
+        safe_s = time.perf_counter() - began
+        while ledger.outbox:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+        all_s, used_s = time.perf_counter() - began, time.process_time() - used
+    say(
+        f"append to {place}: {queued_s / QUEUED * 1e6:.1f} us to enqueue, {QUEUED / safe_s:.0f} rows/s safe, "
+        f"{QUEUED / all_s:.0f} rows/s readable, {used_s / QUEUED * 1e6:.0f} us of our processor a row"
+    )
+    return all_s, used_s
+
+
+async def compared(directory: Path, signer: Signer) -> None:
+    """The same rows into a file and into PostgreSQL, by turns."""
+    with Cluster() as cluster:
+        ratios = []
+        for n in range(TURNS):
+            place = cluster.place(directory / str(n))
+            file_s, file_used_s = await appended(directory / f"{n}.db", signer)
+            all_s, used_s = await appended(place, signer)
+            ratios.append((all_s / file_s, used_s / file_used_s))
+            verified(place, signer)
+        times, costs = (sorted(one)[TURNS // 2] for one in zip(*ratios, strict=True))
+        say(f"PostgreSQL to file, median of {TURNS}: {times:.1f} x the time, {costs:.1f} x the processor")
 
 
 async def chained(path: Path, rows: int, signer: Signer) -> None:
     """A ledger of format 1 is opened, and gets rows meanwhile."""
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA journal_mode = WAL")
-        for statement in store.ROWS.split(";;"):
+        for statement in sqlite.ROWS.split(";;"):
             db.execute(statement)
         db.execute("PRAGMA user_version = 1")
         db.executemany(store.INSERT, (store.encode(row(n)) for n in range(rows)))
         db.commit()
     began, first_s = time.perf_counter(), 0.0
     with Ledger.open(path, signer=signer) as ledger:
-        while ledger._behind:
+        while ledger._sink.behind:
             ledger.append(row(0))
             await asyncio.sleep(0.01)
             if not first_s:
@@ -76,7 +102,7 @@ async def chained(path: Path, rows: int, signer: Signer) -> None:
         )
 
 
-def verified(path: Path, signer: Signer) -> None:
+def verified(path: Place, signer: Signer) -> None:
     """Walk it."""
     began = time.perf_counter()
     found = verify(path, signer.public)
@@ -92,7 +118,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         signer = Signer.of(directory)
-        asyncio.run(appended(directory, signer))
+        asyncio.run(compared(directory, signer))
         asyncio.run(chained(directory / "ledger.db", rows, signer))
         verified(directory / "ledger.db", signer)
 

@@ -19,11 +19,11 @@ SERVICE = """
 import asyncio, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from screener.ledger import Ledger, Row, writer
+from screener.ledger import Ledger, Row, chaining
 from screener.signing import Signer
 
 async def main(path, life):
-    writer.SIGN_ROWS = 120
+    chaining.SIGN_ROWS = 120
     ledger = Ledger.open(path, signer=Signer.of(path.parent))
     n = 0
     while True:

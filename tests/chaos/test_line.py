@@ -94,7 +94,7 @@ async def test_event__comes_twice__is_decided_once_and_counted_once() -> None:
             assert (await reaches_us(house, ear, AT_ONCE_S, number))["Missed"] == ""
             asked = await ear.asked(number)
             record = await ended(house, asked["Uniqueid"])
-            await house.service.logged("a question came twice", call_id=asked["Uniqueid"], stage="setup")
+            await house.service.logged("a question came twice", call=asked["Uniqueid"], stage="setup")
             assert [row.kind for row in record.rows] == ["setup", "end"]
             assert record.facts["caller.calls_1h"] == calls
             assert line.sent.count(f"Channel: {asked['Channel']}\r\n".encode()) == 2

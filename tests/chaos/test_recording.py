@@ -124,7 +124,7 @@ async def test_recordings__cannot_be_written__caller_hears_the_voicemail_and_an_
         call.hangup()
         end = await ear.ended(number)
         await house.service.logged(
-            "a recording cannot be filed", ALARM_S, call_id=end["Uniqueid"], level="error"
+            "a recording cannot be filed", ALARM_S, call=end["Uniqueid"], level="error"
         )
         assert "NOT in order: a recording cannot be filed" in (await house.service.command("status"))[1]
         assert (await house.ended(number=number)).verdict["action"] == "voicemail"
@@ -141,9 +141,7 @@ async def test_recordings__too_many_at_once__next_caller_hears_the_same_and_an_a
         second.hangup()
         end = await ear.ended(other)
         assert (end["Recording"], end["Unrecorded"]) == ("", "full")
-        await house.service.logged(
-            "a call was not recorded, too many", call_id=end["Uniqueid"], level="error"
-        )
+        await house.service.logged("a call was not recorded, too many", call=end["Uniqueid"], level="error")
         assert "NOT in order: a call was not recorded" in (await house.service.command("status"))[1]
         first.hangup()
         await filed(house, (await ear.ended(one))["Uniqueid"])

@@ -100,7 +100,7 @@ async def test_screener__hangs__one_call_waits_and_its_late_verdict_does_nothing
             assert (await reaches_us(house, ear, AT_ONCE_S))["Missed"] == "away"
         await screened_again(house, ear)
         call_id = (await ear.asked(number))["Uniqueid"]
-        await house.service.logged("too late to judge", call_id=call_id)
+        await house.service.logged("too late to judge", call=call_id)
         await phone.say(sound.tone(LISTEN_S))
         await call.hear({"the other's voice": sound.tone(0.1)[:160]}, LOADED_S)
         assert phone.rtp.pressed == call.rtp.pressed == set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from screener import app
+from screener import app, dialplan
 from screener.doctor import Level, asterisk
 from tests.doctor.house import breaks, ours
 from tests.pbx.asterisk import Asterisk
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from tests.doctor.house import Examined
 
 WARN, DIALPLAN, PJSIP = Level.WARN, "dialplan reload", "module reload res_pjsip.so"
-LINE = " ExecIf(${DIALPLAN_EXISTS(screener,s,1)}?Gosub(screener,s,1(${EXTEN})))"
 
 
 @breaks(asterisk.version, "Asterisk 13.38.3 is older than 16", "install Asterisk 16")
@@ -84,7 +83,7 @@ async def older(here: Examined) -> AsyncIterator[None]:
 
 @breaks(asterisk.path, "no context has the line that asks", "exten => _[+0-9].,1,ExecIf")
 async def no_line(here: Examined) -> AsyncIterator[None]:
-    async with here.edited("extensions.conf", LINE.strip(), "NoOp()", DIALPLAN):
+    async with here.edited("extensions.conf", dialplan.ASK, "NoOp()", DIALPLAN):
         yield
 
 
@@ -92,6 +91,12 @@ async def no_line(here: Examined) -> AsyncIterator[None]:
 async def line_elsewhere(here: Examined) -> AsyncIterator[None]:
     hidden = "[from-trunk]\nexten => 1,1,Hangup()\n[elsewhere]\n"
     async with here.edited("extensions.conf", "[from-trunk]\n", hidden, DIALPLAN):
+        yield
+
+
+@breaks(asterisk.path, "handed on as the caller wrote it", "FILTER(+0-9,${EXTEN})")
+async def unfiltered(here: Examined) -> AsyncIterator[None]:
+    async with here.edited("extensions.conf", "${FILTER(+0-9,${EXTEN})}", "${EXTEN}", DIALPLAN):
         yield
 
 

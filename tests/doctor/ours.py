@@ -119,7 +119,7 @@ async def not_restarted(here: Examined) -> AsyncIterator[None]:
 
 @breaks(service.parts, "not connected to Asterisk at", "see manager.login")
 async def disconnected(here: Examined) -> AsyncIterator[None]:
-    async with _answering(here, "ami", "connected_since", None):
+    async with _answering(here, "pbxs", "", "ami", "connected_since", None):
         yield
 
 

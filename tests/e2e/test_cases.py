@@ -16,9 +16,12 @@ from screener import ledger
 from tests.pbx import sound
 from tests.pbx.faults import somebody
 from tests.pbx.house import House
+from tests.postgres import cluster
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+__all__ = ["cluster"]
 
 MODEL = """\
 from types import SimpleNamespace
@@ -91,7 +94,7 @@ async def writes(house: House, number: str, text: str) -> str:
 async def became(house: House, text: str) -> str:
     async with asyncio.timeout(30):
         while True:
-            for one in ledger.received(house.service.state / "ledger.db"):
+            for one in ledger.received(house.service.ledger):
                 if one.transcript["text"] == text and one.disposition != "unknown":
                     return one.disposition
             await asyncio.sleep(0.1)
@@ -101,13 +104,19 @@ async def became(house: House, text: str) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("library")
-async def test_story__calls_from_three_numbers_a_message_and_a_visit__become_evidence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept_in", ["file", "postgresql"])
+async def test_story__calls_from_three_numbers_a_message_and_a_visit__become_evidence(
+    tmp_path: Path, kept_in: str, request: pytest.FixtureRequest
+) -> None:
     numbers = [somebody("+86177") for _ in range(3)]
     settings: dict[str, Any] = {
         "transcription": {"enabled": "true"},
         "packs": ["cn-collection"],
         "timezone": midday(),
     }
+    if kept_in == "postgresql":
+        place = request.getfixturevalue("cluster").place(tmp_path)
+        settings["ledger"] = {"url": place.url}
     async with House.open(**settings) as house:
         house.pbx.spool.mkdir(mode=0o700)
         for number in numbers:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 WITHIN_S = 10.0
+UNFILTERED = """exten => _1.,1,Gosub(screener,s,1(${EXTEN}))
+ same => n,Dial(PJSIP/phone,30)
+"""
+"""The line of an older installation, which gives the called number as the caller has written it."""
 WHOLE_MESSAGE = b"143\r\n\r\nEvent: UserEvent\r\nUserEvent: ScreenerAsk\r\nX: y"
 FORGED_IDENTITY = b'"x,Channel: y" <sip:+8613900000000@h;a=b>'
 FULL_WIDTH = "１３９１２３４５６７８"
@@ -122,7 +126,7 @@ ROWS = [
     headed("long", "attestation", b"A" * 500, "A" * 20),
     Row("User-Agent, forged header", {"agent": b"a,Stage: x(\x1b\xff"}, {"agent": "a,Stage: x\x1b\ufffd"}),
     Row("User-Agent, 8 kB", {"agent": b"a" * 8000}, {"agent": ""}),
-    # `100,x` ends at the comma in the administrator's own line: Gosub(screener,s,1(${EXTEN})).
+    # `100,x` ends at the comma in the administrator's own line: see UNFILTERED.
     Row("DID, comma", {"to": "100,x"}, {"did": "100"}),
     Row("DID, escaped comma", {"to": "101%2cx"}, {"did": "101"}),
     Row("DID, parenthesis", {"to": "102)"}, {"did": "102"}),
@@ -154,7 +158,7 @@ REFUSED = {
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def house() -> AsyncIterator[House]:
     # What is written counts here, not how soon it is judged on a busy machine.
-    async with House.open(pbx={"globals_": "SCREENER_DEADLINE_MS=8000"}) as opened:
+    async with House.open(pbx={"globals_": "SCREENER_DEADLINE_MS=8000", "extra": UNFILTERED}) as opened:
         yield opened
 
 
@@ -200,7 +204,7 @@ async def test_hostile__call__reaches_its_place_and_the_ledger_holds_what_was_se
     if "asserted" not in row.fields:  # with trust_id_inbound it is the source of number and name
         assert {key: question[key] for key in untouched} == {key: expected.get(key, "") for key in untouched}
     assert (question["agent"], question["trunk"]) == (row.fields.get("agent", "test"), "PJSIP/trunk")
-    line = await house.service.logged("verdict", call_id=record.call_id)
+    line = await house.service.logged("verdict", call=record.call_id)
     assert line["stage"] == "setup"
 
 
@@ -241,3 +245,15 @@ async def test_hostile__log_and_listing__hold_no_control_characters(house: House
     assert json.loads(as_json)[0]["call_id"] == record.call_id
     for line in (*listing.splitlines(), *as_json.splitlines()):
         assert not {unicodedata.category(char) for char in line} & {"Cc", "Cf", "Cs", "Zl", "Zp"}, line
+
+
+@pytest.mark.asyncio(loop_scope="function")
+@pytest.mark.parametrize("ends", ["", ")", "))", "))x", ")))"])
+async def test_called_number__with_an_application_in_it__is_not_run_without_our_dialplan(ends: str) -> None:
+    async with House.open(screener=False) as house:
+        await house.pbx.cli("dialplan remove context screener")
+        mark = house.directory / "run-by-a-caller"
+        call = await house.call(to=f"100{ends}%3ASystem(touch%20{mark}%20%23")
+        await house.answered()
+        call.hangup()
+        assert not mark.exists()

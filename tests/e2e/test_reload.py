@@ -56,7 +56,7 @@ async def test_reload__bad_file__old_policy_decides_and_status_says_why() -> Non
         code, told = await house.service.command("status", "--json")
         status = json.loads(told)
         assert (status["problems"], status["store"]["reachable"]) == ([], True)
-        assert status["ami"]["connected_since"]
+        assert status["pbxs"][""]["ami"]["connected_since"]
         assert status["rules"]["ODD_NUMBER"]["hits"] == 1
 
 

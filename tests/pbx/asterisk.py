@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from screener.dialplan import LINE
 from tests.users import reachable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,14 +56,14 @@ SCREENER_SPOOL={spool}/screener
 exten => _[+0-9].,1,GotoIf(${{DIALPLAN_EXISTS(screener-messages,s,1)}}?ask)
  same => n,MessageSend(pjsip:phone,${{MESSAGE(from)}})
  same => n,Hangup()
- same => n(ask),Gosub(screener-messages,s,1(${{EXTEN}},pjsip:phone,PJSIP/trunk))
+ same => n(ask),Gosub(screener-messages,s,1(${{FILTER(+0-9,${{EXTEN}})}},pjsip:phone,PJSIP/trunk))
  same => n,Hangup()
-exten => 404,1,Gosub(screener-messages,s,1(${{EXTEN}},pjsip:away,PJSIP/trunk))
+exten => 404,1,Gosub(screener-messages,s,1(${{FILTER(+0-9,${{EXTEN}})}},pjsip:away,PJSIP/trunk))
  same => n,Hangup()
-exten => 408,1,Gosub(screener-messages,s,1(${{EXTEN}},pjsip:dead,PJSIP/trunk))
+exten => 408,1,Gosub(screener-messages,s,1(${{FILTER(+0-9,${{EXTEN}})}},pjsip:dead,PJSIP/trunk))
  same => n,Hangup()
 [from-trunk]
-exten => _[+0-9].,1,ExecIf(${{DIALPLAN_EXISTS(screener,s,1)}}?Gosub(screener,s,1(${{EXTEN}})))
+{line}
  same => n,Dial(PJSIP/phone,30)
  same => n,Hangup()
 {extra}
@@ -202,12 +203,12 @@ class Asterisk:
 
     def __init__(self, directory: Path, *, tls: bool = False, extra: str = "", globals_: str = "",
                  more: dict[str, str] | None = None,
-                 user: int | None = None, umask: int = -1) -> None:  # fmt: skip
+                 user: int | None = None, umask: int = -1, systemname: str = "") -> None:  # fmt: skip
         self.directory = directory
         self.binary = find_binary()
         self.sip, self.ami, self.phone, self.ami_tls, self.rtp = free_ports(5)
         self.tls, self.extra, self.globals_, self.more = tls, extra, globals_, more or {}
-        self.user, self.umask = user, umask
+        self.user, self.umask, self.systemname = user, umask, systemname
         self.process: subprocess.Popen[bytes] | None = None
         self.secret = "a secret of the tests"  # noqa: S105
         self.spool = directory / "spool" / "screener"
@@ -248,11 +249,11 @@ class Asterisk:
         files = {
             "asterisk.conf": "[directories]\n"
             + "".join(f"{key} => {value}\n" for key, value in paths.items())
-            + "[options]\nlanguageprefix=yes\n",
+            + f"[options]\nlanguageprefix=yes\nsystemname={self.systemname}\n",
             "modules.conf": "[modules]\nautoload=no\n" + "".join(f"load={name}.so\n" for name in MODULES),
             "logger.conf": "[general]\n[logfiles]\nmessages.log => notice,warning,error\n",
             "extensions.conf": EXTENSIONS.format(
-                spool=self.directory / "spool", globals=self.globals_, extra=self.extra
+                line=LINE, spool=self.directory / "spool", globals=self.globals_, extra=self.extra
             ),
             "pjsip.conf": PJSIP.format(sip=self.sip, phone=self.phone),
             "manager.conf": MANAGER.format(

@@ -29,7 +29,8 @@ STRANGER = "+8613800138000"
 COLLECTOR = "+8617712345678"
 OUTSIDE = """
 [from-phone]
-exten => _[+0-9].,1,ExecIf(${DIALPLAN_EXISTS(screener-dialled,s,1)}?Gosub(screener-dialled,s,1(${EXTEN})))
+exten => _[+0-9].,1,Set(N=${FILTER(+0-9,${EXTEN})})
+ same => n,ExecIf(${DIALPLAN_EXISTS(screener-dialled,s,1)}?Gosub(screener-dialled,s,1(${N})))
  same => n,Gosub(screener-dialled,s,1(${EXTEN}))
  same => n,Dial(PJSIP/trunk/sip:${EXTEN}@${CARRIER},30)
 """

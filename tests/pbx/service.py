@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Self
 
 from screener import ledger
+from screener.errors import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +42,8 @@ class Service:
         self.files = site or {}
         self.env: dict[str, str] = {}
         """What its process has in its environment besides ours."""
+        url = self.settings.get("ledger", {}).get("url")
+        self.ledger: ledger.Place = ledger.Postgres(url, self.state) if url else self.state / "ledger.db"
         self.process: asyncio.subprocess.Process | None = None
         self.lines: list[dict[str, Any]] = []
         self._news = asyncio.Condition()
@@ -136,16 +140,17 @@ class Service:
 
     def calls(self, **filters: Any) -> list[CallRecord]:
         """The ledger, newest first."""
-        return list(ledger.calls(self.state / "ledger.db", **filters))
+        return list(ledger.calls(self.ledger, **filters))
 
     async def record(self, wanted: Callable[[CallRecord], Any], within: float = 15) -> CallRecord:
         """Wait until the ledger holds a call for which `wanted` is true."""
         loop = asyncio.get_running_loop()
         until = loop.time() + within
         while loop.time() < until:
-            for one in self.calls() if (self.state / "ledger.db").exists() else []:
-                if wanted(one):
-                    return one
+            with contextlib.suppress(LedgerError):  # not made yet, or a database that is away
+                for one in self.calls():
+                    if wanted(one):
+                        return one
             await asyncio.sleep(0.05)
         msg = f"no such call in the ledger after {within} s: {self.calls()[:3]}"
         raise AssertionError(msg)

@@ -518,14 +518,14 @@ def test_variant__chosen_by_another_file_than_the_sites__refused(name: str) -> N
 def test_secret__from_the_environment__wins_over_the_files_and_says_so() -> None:
     write("screener.yaml", "ami:\n  secret_file: /nowhere\n")
     config = loaded(**{SECRET_VARIABLE: "s3cret"})
-    assert config.ami_secret().get_secret_value() == "s3cret"
+    assert config.ami_secrets()[""].get_secret_value() == "s3cret"
     assert config.origin("screener.ami.secret") == "environment variable SCREENER_AMI_SECRET"
 
 
 def test_secret__from_its_file__without_the_line_break() -> None:
     Path("secret").write_text("s3cret\n")
     write("screener.yaml", "ami:\n  secret_file: secret\n")
-    assert loaded().ami_secret().get_secret_value() == "s3cret"
+    assert loaded().ami_secrets()[""].get_secret_value() == "s3cret"
 
 
 @pytest.mark.parametrize(
@@ -554,7 +554,7 @@ def test_secret__cannot_be_had__named(content: str, raw: bytes, expected: str) -
     write("screener.yaml", content)
     config = loaded()
     with pytest.raises(ConfigError) as caught:
-        config.ami_secret()
+        config.ami_secrets()[""]
     assert caught.value.problems[0].startswith(expected)
 
 
@@ -573,7 +573,7 @@ def test_secret__beside_a_mistake__not_in_the_error() -> None:
 
 def test_secret__in_the_environment_of_the_process__is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SECRET_VARIABLE, "s3cret")
-    assert load(Path("site")).ami_secret().get_secret_value() == "s3cret"
+    assert load(Path("site")).ami_secrets()[""].get_secret_value() == "s3cret"
 
 
 def test_error__from_another_process__has_the_same_problems() -> None:

@@ -224,3 +224,12 @@ def test_actions__documented_and_existing__are_the_same() -> None:
     assert {path.stem for path in (FOLDER / "actions").glob("*.conf")} == set(Action)
     named = re.findall(r"`(\w+)`", table("ScreenerEnd: a call is over")["Action"][0])
     assert named == [str(action) for action in Action]
+
+
+def test_lines_to_copy__in_every_page_and_file__filter_the_called_number() -> None:
+    root = FOLDER.parent
+    pages = [*root.glob("*.md"), *root.glob("docs/*.md"), *FOLDER.rglob("*.md"), *FOLDER.rglob("*.conf")]
+    lines = [line for page in pages for line in page.read_text("utf-8").splitlines() if ",s,1(${" in line]
+    assert len([line for line in lines if "EXTEN" in line]) >= 7
+    assert not [line for line in lines if re.search(r"1\(\$\{EXTEN", line)]
+    assert sum(dialplan.LINE in line for line in lines) == 3

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from screener.errors import LedgerError
-from screener.ledger import Ledger, Row, calls, calls_came_by, ends, filed
+from screener.ledger import Ledger, Place, Postgres, Row, calls, calls_came_by, ends, filed, verify
 from screener.verdict import Action, Hit, Verdict
+from tests.postgres import REFUSES, spell, sql
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2025, 3, 1, 12, 0, 0, 250_001, tzinfo=UTC)
@@ -44,12 +45,13 @@ def asked(
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
+    """A ledger in a file, for what is particular about one."""
     return tmp_path / "spool" / "ledger.db"
 
 
-async def test_calls__rows_of_a_whole_call__fold_into_one_record(path: Path) -> None:
+async def test_calls__rows_of_a_whole_call__fold_into_one_record(place: Place) -> None:
     end = {"disposition": "recorded", "talk_s": 12.5, "delay_ms": 1.2, "cause": 16}
-    with Ledger.open(path) as ledger:
+    with Ledger.open(place) as ledger:
         ledger.append(Row("1.7", "setup", NOON, asked(action=Action.CHALLENGE)))
         ledger.append(
             Row("1.7", "challenge", NOON + timedelta(seconds=9), asked("challenge", action=Action.VOICEMAIL))
@@ -60,8 +62,8 @@ async def test_calls__rows_of_a_whole_call__fold_into_one_record(path: Path) -> 
         closed = {"path": "/rec/1.7-caller.wav", "complete": True, "bytes": 44}
         ledger.append(Row("1.7", "recording", NOON, closed))
         ledger.append(Row("1.7", "end", NOON + timedelta(seconds=30), end))
-        await ledger.flush()
-    (record,) = calls(path)
+        await ledger.flush(readable=True)
+    (record,) = calls(place)
     assert (record.pbx, record.call_id, record.at) == ("", "1.7", NOON)
     assert record.call["name"] == "王小明"
     assert (record.setup["action"], record.verdict["action"]) == ("challenge", "voicemail")
@@ -75,11 +77,11 @@ async def test_calls__rows_of_a_whole_call__fold_into_one_record(path: Path) -> 
     ]
     kinds = [row.kind for row in record.rows]
     assert kinds == ["setup", "weather", "recording", "recording", "recording", "challenge", "end"]
-    assert filed(path) == {"1.7-caller.wav": 44, "1.7-mix.wav": -1}
+    assert filed(place) == {"1.7-caller.wav": 44, "1.7-mix.wav": -1}
 
 
-async def test_calls__several_calls__newest_first_filtered_and_limited(path: Path) -> None:
-    with Ledger.open(path) as ledger:
+async def test_calls__several_calls__newest_first_filtered_and_limited(place: Place) -> None:
+    with Ledger.open(place) as ledger:
         for n, action in enumerate([Action.ALLOW, Action.VOICEMAIL, Action.VOICEMAIL, Action.ALLOW]):
             at = NOON + timedelta(minutes=n)
             ledger.append(
@@ -87,10 +89,10 @@ async def test_calls__several_calls__newest_first_filtered_and_limited(path: Pat
             )
         ledger.append(Row("1.0", "end", NOON + timedelta(hours=1), {"disposition": "answered"}, pbx="berlin"))
         ledger.append(Row("1.0", "setup", NOON - timedelta(days=1), asked(caller="+331"), pbx="paris"))
-        await ledger.flush()
+        await ledger.flush(readable=True)
 
     def ids(**filters: Any) -> list[str]:
-        return [f"{record.pbx} {record.call_id}" for record in calls(path, **filters)]
+        return [f"{record.pbx} {record.call_id}" for record in calls(place, **filters)]
 
     assert ids() == ["berlin 1.3", "berlin 1.2", "berlin 1.1", "berlin 1.0", "paris 1.0"]
     assert ids(limit=2) == ["berlin 1.3", "berlin 1.2"]
@@ -100,22 +102,26 @@ async def test_calls__several_calls__newest_first_filtered_and_limited(path: Pat
     assert ids(action="voicemail", limit=1) == ["berlin 1.2"]
 
 
-async def test_calls__an_end_without_a_question__is_still_a_record(path: Path) -> None:
-    with Ledger.open(path) as ledger:
+async def test_calls__an_end_without_a_question__is_still_a_record(place: Place) -> None:
+    with Ledger.open(place) as ledger:
         ledger.append(Row("1.1", "end", NOON, {"disposition": "answered"}))
-        await ledger.flush()
-    (record,) = calls(path)
+        await ledger.flush(readable=True)
+    (record,) = calls(place)
     assert (record.disposition, record.verdict, record.call) == ("answered", {}, {})
 
 
-def test_calls__while_the_service_writes__see_what_was_flushed_from_another_process(path: Path) -> None:
-    with Ledger.open(path) as ledger:
+def test_calls__while_the_service_writes__see_what_was_flushed_from_another_process(place: Place) -> None:
+    with Ledger.open(place) as ledger:
         ledger.append(Row("1.1", "setup", NOON, asked()))
-        asyncio.run(ledger.flush())
-        script = "import sys; from pathlib import Path; from screener.ledger import calls\n"
-        script += "print([record.call_id for record in calls(Path(sys.argv[1]))])"
+        asyncio.run(ledger.flush(readable=True))
+        script = "import sys; from tests.postgres import spelt; from screener.ledger import calls\n"
+        script += "print([record.call_id for record in calls(spelt(*sys.argv[1:]))])"
         seen = subprocess.run(
-            [sys.executable, "-c", script, path], cwd=ROOT, capture_output=True, text=True, check=True
+            [sys.executable, "-c", script, *spell(place)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         assert seen.stdout == "['1.1']\n"
 
@@ -126,20 +132,20 @@ def test_open__a_new_ledger__is_for_its_owner_only(path: Path) -> None:
         assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
 
 
-async def test_open__an_existing_ledger__goes_on_after_its_rows(path: Path) -> None:
+async def test_open__an_existing_ledger__goes_on_after_its_rows(place: Place) -> None:
     for n in range(2):
-        with Ledger.open(path) as ledger:
+        with Ledger.open(place) as ledger:
             ledger.append(Row(f"1.{n}", "setup", NOON, asked()))
-    assert [record.call_id for record in calls(path)] == ["1.1", "1.0"]
+    assert [record.call_id for record in calls(place)] == ["1.1", "1.0"]
 
 
-async def test_rows__changed_or_deleted_by_hand__are_kept_by_the_file(path: Path) -> None:
-    with Ledger.open(path) as ledger:
+async def test_rows__changed_or_deleted_by_hand__are_kept_by_the_ledger_itself(place: Place) -> None:
+    with Ledger.open(place) as ledger:
         ledger.append(Row("1.1", "setup", NOON, asked()))
-    with closing(sqlite3.connect(path)) as db:
-        for statement in ("DELETE FROM row", "UPDATE row SET body = '{}'"):
-            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-                db.execute(statement)
+    truncate = ["TRUNCATE row", "TRUNCATE link"] * isinstance(place, Postgres)
+    for statement in ("DELETE FROM row", "UPDATE row SET body = '{}'", *truncate):
+        with pytest.raises(REFUSES, match="append-only"):
+            sql(place, statement)
 
 
 def test_open__a_place_that_cannot_be__says_so(tmp_path: Path) -> None:
@@ -187,15 +193,15 @@ class Unspeakable:
         raise KeyError("no name")
 
 
-async def test_append__body_that_is_not_json__keeps_the_call_and_the_writer(path: Path) -> None:
+async def test_append__body_that_is_not_json__keeps_the_call_and_the_writer(place: Place) -> None:
     circle: dict[str, Any] = {}
     circle["itself"] = circle
-    with Ledger.open(path) as ledger:
+    with Ledger.open(place) as ledger:
         ledger.append(Row("1.1", "setup", NOON, circle))
         ledger.append(Row("1.2", "setup", NOON, {"call": Unspeakable()}))
         ledger.append(Row("1.3", "setup", NOON.replace(tzinfo=None), {"action": Action.ALLOW, "when": NOON}))
-        await ledger.flush()
-    third, second, first = calls(path)
+        await ledger.flush(readable=True)
+    third, second, first = calls(place)
     assert "Circular" in first.rows[0].body["unwritable"]
     assert "no name" in second.rows[0].body["unwritable"]
     assert third.rows[0].body == {"action": "allow", "when": str(NOON)}
@@ -294,11 +300,11 @@ def test_append__no_space_on_the_disk__rows_wait_and_are_written_when_there_is(p
 WRITER = """
 import asyncio, sys
 from datetime import UTC, datetime
-from pathlib import Path
+from tests.postgres import spelt
 from screener.ledger import Ledger, Row
 
 async def main():
-    ledger = Ledger.open(Path(sys.argv[1]))
+    ledger = Ledger.open(spelt(*sys.argv[1:]))
     n = 0
     while True:
         for _ in range(50):
@@ -311,54 +317,56 @@ asyncio.run(main())
 """
 
 
-def test_flush__process_killed_under_load__loses_nothing_that_was_acknowledged(path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", WRITER, path], cwd=ROOT, stdout=subprocess.PIPE) as writer:
+def test_flush__process_killed_under_load__loses_nothing_that_was_acknowledged(place: Place) -> None:
+    program = [sys.executable, "-c", WRITER, *spell(place)]
+    with subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE) as writer:
         assert writer.stdout is not None
         for _ in range(40):
             acknowledged = int(writer.stdout.readline())
         writer.kill()
         acknowledged = max([acknowledged, *map(int, writer.stdout.read().splitlines())])
-    kept = {record.rows[0].body["n"] for record in calls(path)}
+    with Ledger.open(place) as ledger:
+        ledger.append(Row("2.0", "setup", NOON, {"n": -1}))
+    numbers = [record.rows[0].body["n"] for record in calls(place)]
     assert acknowledged >= 2000
-    assert set(range(acknowledged)) <= kept
-    with Ledger.open(path) as ledger:
-        ledger.append(Row("2.0", "setup", NOON, asked()))
-    assert len(list(calls(path))) == len(kept) + 1
-    with closing(sqlite3.connect(path)) as db:
-        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert set(range(-1, acknowledged)) <= set(numbers)
+    assert len(numbers) == len(set(numbers))
+    assert verify(place).problems == []
+    if isinstance(place, Path):
+        assert sql(place, "PRAGMA integrity_check") == [("ok",)]
 
 
-async def test_calls__end_filed_before_the_verdict__are_told_in_the_order_of_events(path: Path) -> None:
-    with Ledger.open(path) as ledger:
+async def test_calls__end_filed_before_the_verdict__are_told_in_the_order_of_events(place: Place) -> None:
+    with Ledger.open(place) as ledger:
         ledger.append(Row("1.9", "end", NOON + timedelta(seconds=1), {"disposition": "answered"}))
         ledger.append(Row("1.9", "setup", NOON, {"verdict": {"action": "allow"}}))
-        await ledger.flush()
-    (record,) = calls(path)
+        await ledger.flush(readable=True)
+    (record,) = calls(place)
     assert record.at == NOON
     assert [row.kind for row in record.rows] == ["setup", "end"]
 
 
-async def test_ends__calls_of_a_day__latest_end_first_with_what_was_asked(path: Path) -> None:
-    with Ledger.open(path) as ledger:
+async def test_ends__calls_of_a_day__latest_end_first_with_what_was_asked(place: Place) -> None:
+    with Ledger.open(place) as ledger:
         ledger.append(Row("1.1", "setup", NOON, asked(caller="+8617712345678")))
         ledger.append(Row("1.2", "setup", NOON + timedelta(seconds=1), asked(caller="+8617712345679")))
         ledger.append(Row("1.2", "end", NOON + timedelta(seconds=2), {"disposition": "abandoned"}))
         ledger.append(Row("1.1", "end", NOON + timedelta(seconds=3), {"disposition": "answered"}))
         ledger.append(Row("1.0", "end", NOON - timedelta(seconds=1), {"disposition": "answered"}))
         ledger.append(Row("1.3", "end", NOON + timedelta(seconds=4), {"disposition": "recorded"}))
-        await ledger.flush()
-    found = [(end.call_id, call.get("e164")) for end, call in ends(path, NOON, bool)]
+        await ledger.flush(readable=True)
+    found = [(end.call_id, call.get("e164")) for end, call in ends(place, NOON, bool)]
     assert found == [("1.3", None), ("1.1", "+8617712345678"), ("1.2", "+8617712345679")]
-    unanswered = ends(path, NOON, lambda end: end["disposition"] != "answered")
+    unanswered = ends(place, NOON, lambda end: end["disposition"] != "answered")
     assert [end.call_id for end, _ in unanswered] == ["1.3", "1.2"]
 
 
-async def test_calls_came_by__a_name_that_says_so__is_not_believed(path: Path) -> None:
+async def test_calls_came_by__a_name_that_says_so__is_not_believed(place: Place) -> None:
     body = asked()
     body["call"]["name"] = '"trunk":"PJSIP/phone"'
-    with Ledger.open(path) as ledger:
+    with Ledger.open(place) as ledger:
         ledger.append(Row("1.1", "setup", NOON, body))
-        await ledger.flush()
-    assert calls_came_by(path, "t1", NOON)
-    assert not calls_came_by(path, "PJSIP/phone", NOON)
-    assert not calls_came_by(path, "t1", NOON + timedelta(seconds=1))
+        await ledger.flush(readable=True)
+    assert calls_came_by(place, "t1", NOON)
+    assert not calls_came_by(place, "PJSIP/phone", NOON)
+    assert not calls_came_by(place, "t1", NOON + timedelta(seconds=1))

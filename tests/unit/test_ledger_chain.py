@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from screener.errors import KeyUnusable, LedgerError
-from screener.ledger import Ledger, Row, append, calls, store, verify, writer
+from screener.ledger import Ledger, Row, append, calls, chaining, database, store, verify
 from screener.signing import Public, Signer
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def rechained(path: Path, statements: str) -> None:
     """As somebody does who knows the screener, too: all hashes are right again."""
     spoil(path, statements)
     spoil(path, "DELETE FROM link")
-    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+    with closing(database.to_write(path)) as db:
         store.link(db)
 
 
@@ -221,7 +221,7 @@ async def test_verify__a_service_that_should_have_signed__is_asked_for_its_check
 async def test_checkpoint__many_rows_or_an_hour_or_the_end__is_signed(
     tmp_path: Path, signer: Signer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "SIGN_ROWS", 50)
+    monkeypatch.setattr(chaining, "SIGN_ROWS", 50)
     path = tmp_path / "l.db"
 
     def signed() -> list[int]:
@@ -233,7 +233,7 @@ async def test_checkpoint__many_rows_or_an_hour_or_the_end__is_signed(
             ledger.append(row)
         await ledger.flush()
         assert len(signed()) in (1, 2)  # groups hold a hundred rows at most
-        monkeypatch.setattr(writer, "SIGN_S", 0.1)
+        monkeypatch.setattr(chaining, "SIGN_S", 0.1)
         ledger.append(rows(1)[0])
     before = signed()
     with Ledger.open(path, signer=signer) as ledger:
@@ -368,6 +368,9 @@ def test_ledger_verify__by_command__says_so_and_ends_with_3_if_not(
     ended = run("ledger", "verify")
     assert (ended.code, ended.out.splitlines()[0]) == (3, "row 5: the content is not what was filed")
     assert json.loads(run("ledger", "verify", "--json").out)["problems"] == [ended.out.splitlines()[0]]
+    ended = run("ledger", "key")
+    assert (ended.code, "restore it" in ended.err) == (6, True)  # what has signed is not replaced unasked
+    (tmp_path / "ledger.db.head").unlink()
     assert "BEGIN PUBLIC KEY" in run("ledger", "key").out
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +13,17 @@ import structlog
 from screener import number, retention, spool
 from screener.config import load
 from screener.errors import LedgerError, ScreenerError
-from screener.ledger import Keeper, Ledger, Row, calls, filed, verify
+from screener.ledger import Keeper, Ledger, Postgres, Row, calls, filed, verify
 from screener.ledger.chain import digest
+from tests.postgres import sql
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from screener.config.settings import Settings
+    from screener.ledger import Place
     from tests.commandline import Command
+    from tests.postgres import Cluster
 
 NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
 OLD = NOW - timedelta(days=40)
@@ -48,8 +49,8 @@ def call(uniqueid: str, caller: str, at: datetime, recordings: Path | None = Non
 class House:
     """A ledger with an old and a new call of each of two callers, recorded all."""
 
-    def __init__(self, directory: Path) -> None:
-        self.path, self.recordings = directory / "ledger.db", directory / "rec"
+    def __init__(self, place: Place, directory: Path) -> None:
+        self.path, self.recordings = place, directory / "rec"
         with Ledger.open(self.path) as ledger:
             for n, (who, at) in enumerate([(WHO, OLD), (OTHER, OLD), (WHO, NOW), (OTHER, NOW)]):
                 for row in call(f"1.{n}", who, at, self.recordings):
@@ -68,22 +69,30 @@ class House:
         return sorted(file.name.removesuffix("-caller.wav") for file in self.recordings.rglob("*.wav"))
 
     def rows(self, kind: str) -> list[dict[str, Any]]:
-        with closing(sqlite3.connect(self.path)) as db:
-            found = db.execute("SELECT body FROM row WHERE kind = ? ORDER BY seq", (kind,))
-            return [json.loads(body) for (body,) in found]
+        found = sql(self.path, f"SELECT body FROM row WHERE kind = '{kind}' ORDER BY seq")  # noqa: S608
+        return [json.loads(body) for (body,) in found]
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> House:
+    """One in a file, or in PostgreSQL for the tests that `both` marks."""
+    if getattr(request, "param", "file") == "file":
+        return House(tmp_path / "ledger.db", tmp_path)
+    cluster: Cluster = request.getfixturevalue("cluster")
+    return House(cluster.place(tmp_path), tmp_path)
 
 
+both = pytest.mark.parametrize("house", ["file", "postgresql"], indirect=True)
+
+
+@both
 async def test_erase__all_of_a_caller__leaves_no_byte_of_the_number_and_a_good_chain(house: House) -> None:
     with Ledger.open(house.path) as service:
         service.append(Row("1.9", "dialled", NOW, {"number": "013912345678", "e164": WHO}))
-        await service.flush()
+        await service.flush(readable=True)
         done = house.keeper.erase(caller=WHO, because="asked to")
-        left = b"".join(file.read_bytes() for file in house.path.parent.glob("ledger.db*"))
+        left = b"".join(file.read_bytes() for file in house.recordings.parent.glob("ledger.db*"))
+        left += repr(sql(house.path, "SELECT * FROM row")).encode()
     assert (done.calls, done.rows, done.recordings) == (3, 7, 2)
     assert WHO[-8:].encode() not in left
     assert OTHER[-8:].encode() in left
@@ -97,21 +106,21 @@ async def test_erase__all_of_a_caller__leaves_no_byte_of_the_number_and_a_good_c
     assert [(one["row"], one["bytes"]) for one in erased["recordings"]] == [(3, 7), (9, 7)]
 
 
+@both
 def test_erase__a_digest_that_is_left__does_not_tell_which_number_it_was(house: House) -> None:
-    with closing(sqlite3.connect(house.path)) as db:
-        body, salt, content = db.execute(
-            "SELECT body, salt, digest FROM row JOIN link USING (seq)"
-        ).fetchone()
-        assert digest(salt, body) == content
-        house.keeper.erase(call="1.0", because="asked to")
-        (left,) = db.execute("SELECT salt FROM link WHERE seq = 1").fetchone()
-        assert left is None
-        assert digest("", body) != content
-        salts = [salt for (salt,) in db.execute("SELECT salt FROM link WHERE salt IS NOT NULL")]
+    ((body, salt, content),) = sql(
+        house.path, "SELECT body, salt, digest FROM row JOIN link USING (seq) WHERE seq = 1"
+    )
+    assert digest(salt, body) == content
+    house.keeper.erase(call="1.0", because="asked to")
+    assert sql(house.path, "SELECT salt FROM link WHERE seq = 1") == [(None,)]
+    assert digest("", body) != content
+    salts = [salt for (salt,) in sql(house.path, "SELECT salt FROM link WHERE salt IS NOT NULL")]
     assert len(set(salts)) == len(salts)
     assert all(len(salt) == 32 for salt in salts)
 
 
+@both
 def test_erase__recordings_that_cannot_be_deleted__keep_the_rows_that_tell_of_them(house: House) -> None:
     def refuse(paths: dict[Path, str]) -> None:
         raise ScreenerError(f"{next(iter(paths))}: not yours")
@@ -124,6 +133,7 @@ def test_erase__recordings_that_cannot_be_deleted__keep_the_rows_that_tell_of_th
     assert house.kept() == ["1.0", "1.1", "1.2", "1.3"]
 
 
+@both
 def test_expire__old_calls__go_with_their_recordings(house: House) -> None:
     before = NOW - timedelta(days=30)
     would = house.keeper.expire(before, None, dry_run=True)
@@ -137,6 +147,7 @@ def test_expire__old_calls__go_with_their_recordings(house: House) -> None:
     assert len(house.rows("erased")) == 1
 
 
+@both
 def test_expire__calls_and_recordings__are_counted_once(house: House) -> None:
     with Ledger.open(house.path) as ledger:
         ledger.append(call("1.0", WHO, OLD, house.recordings)[-1])  # again, after a restart
@@ -149,6 +160,7 @@ def test_expire__calls_and_recordings__are_counted_once(house: House) -> None:
     assert (house.files(), verify(house.path).problems) == ([], [])
 
 
+@both
 def test_expire__recordings_alone__keeps_their_size_and_hash(house: House) -> None:
     before = NOW - timedelta(days=30)
     assert house.keeper.expire(None, before).recordings == 2
@@ -158,6 +170,7 @@ def test_expire__recordings_alone__keeps_their_size_and_hash(house: House) -> No
     assert house.keeper.expire(None, before).recordings == 0
 
 
+@both
 def test_hold__of_a_call_or_a_caller__spares_them_until_it_is_released(house: House) -> None:
     keeper = house.keeper
     keeper.hold(calls=["1.0"], because="court")
@@ -186,6 +199,7 @@ def test_hold__of_a_call_that_is_not_there__is_refused(house: House) -> None:
         house.keeper.hold(calls=["9.9"], because="court")
 
 
+@both
 def test_hold__of_a_caller_who_has_not_called__is_not_erased_with_him(house: House) -> None:
     house.keeper.hold(callers=["+33123456789"], because="court")
     with pytest.raises(LedgerError, match="it is held"):
@@ -205,6 +219,8 @@ def site(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "recordings_dir": str(house.recordings),
         "retention": {"recordings_days": "0"},
     }
+    if isinstance(house.path, Postgres):
+        settings["ledger"] = {"url": house.path.url}
     (site / "screener.yaml").write_text(json.dumps(settings))
     monkeypatch.setenv("SCREENER_CONFIG", str(site))
     return site
@@ -243,6 +259,7 @@ async def test_retention__first_time_of_all__is_announced_a_day_before(house: Ho
     assert house.files() == ["1.2", "1.3"]
 
 
+@both
 def test_ledger_commands__as_typed__hold_release_erase_and_expire(
     house: House, site: Path, command: Command
 ) -> None:

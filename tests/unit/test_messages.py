@@ -13,6 +13,7 @@ import pytest
 
 from screener import config, ledger, number
 from screener.call import Call, Stage
+from screener.counters import Counters
 from screener.facts import UNLISTED, facts_of
 from screener.ledger import Ledger, Row
 from screener.messages import Bounds, Messages, kept
@@ -173,7 +174,8 @@ async def test_release__two_screeners_at_once__one_sends_the_message(tmp_path: P
         written.append(Row("m1", "message", AT, {"call": call}))
         written.append(Row("m1", "message-end", AT, {"status": "held"}))
         await written.flush()
-        parts = SimpleNamespace(ledger=written, clock=lambda: now[0], ami=SimpleNamespace(act=act))
+        ami, counters = SimpleNamespace(act=act), Counters()
+        parts = SimpleNamespace(pbx="", ledger=written, clock=lambda: now[0], ami=ami, counters=counters)
         first, other = (Messages(parts, WORDING, path, Bounds(1, 1)) for _ in range(2))  # type: ignore[arg-type]
 
         async def released(messages: Messages, name: str = "m1") -> dict[str, str]:

@@ -144,10 +144,10 @@ async def test_about_call__calls_at_the_same_time__each_line_names_its_own(pipe:
         structlog.get_logger().info("idle")
     os.close(pipe[1])
     said = [json.loads(line) for line in read_all(pipe[0])]
-    assert sorted((line["event"], line.get("call_id")) for line in said[:4]) == [
+    assert sorted((line["event"], line.get("call")) for line in said[:4]) == [
         ("asked", "1.1"), ("asked", "1.2"), ("decided", "1.1"), ("decided", "1.2"),
     ]  # fmt: skip
-    assert "call_id" not in said[4]
+    assert "call" not in said[4]
 
 
 def test_line__an_exception__tells_what_where_and_why_on_one_line(pipe: tuple[int, int]) -> None:

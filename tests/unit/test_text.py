@@ -20,8 +20,10 @@ from screener.text import without_password
         ("redis://me:p/w@host", "redis://********"),
         ("redis://me:p#w@host", "redis://********"),
         ("redis://host/0?password=p@w", "redis://********"),
-        ("redis://host/0?password=pw", "redis://host/0?********"),
-        ("unix:///run/valkey.sock?db=1&password=pw", "unix:///run/valkey.sock?********"),
+        ("redis://host/0?password=pw", "redis://host/0?password=********"),
+        ("unix:///s?db=1&password=pw&x=1", "unix:///s?db=1&password=********&x=1"),
+        ("postgresql://me:pw@host/db?sslmode=require", "postgresql://me:********@host/db?sslmode=require"),
+        ("redis+sentinel://me:pw@a:1,b:2/main", "redis+sentinel://me:********@a:1,b:2/main"),
         ("pw@host", "********"),
     ],
 )

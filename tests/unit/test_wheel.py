@@ -30,7 +30,14 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 
 @pytest.mark.parametrize(
     ("source", "target", "pattern"),
-    [("config", "_config", "*.yaml"), ("dialplan", "_dialplan", "*"), ("screener", "", "*.lua")],
+    [
+        ("config", "_config", "*.yaml"),
+        ("dialplan", "_dialplan", "*"),
+        ("packaging/systemd", "_systemd", "*"),
+        ("scripts", "_scripts", "prompts"),
+        ("scripts", "_scripts", "lib.sh"),
+        ("screener", "", "*.lua"),
+    ],
 )
 def test_wheel__data_files_of_the_checkout__are_all_in_it(
     names: set[str], source: str, target: str, pattern: str
