@@ -31,6 +31,19 @@ log = structlog.get_logger(__name__)
 
 INSTALL: Final = "pip install 'asterisk-screener[notify]'"
 BOUND: Final = 100
+WORDS: Final = {
+    "en": {
+        "alarm": "Call screener: not in order",
+        "recorded": "{caller} left a message for {called}",
+        "no_number": "no number",
+    },
+    "zh": {
+        "alarm": "来电筛查：有异常",
+        "recorded": "{caller} 给 {called} 留言",
+        "no_number": "号码未显示",
+    },
+}
+"""Titles: each in both languages, for those whom one notification reaches may read either."""
 AGAIN_S: Final = 5.0
 """The pause before the second and last attempt."""
 TITLE_CHARS: Final = 120
@@ -45,6 +58,14 @@ def started(settings: Notify) -> Notifier | None:
         log.error("nobody is notified: the extra notify is not installed", install=INSTALL)
         return None
     return Notifier(settings.urls, settings.events)
+
+
+def titled(key: str, **values: str) -> str:
+    """A title in all languages; a value that is empty is told as the absence of a number."""
+    return " · ".join(
+        words[key].format(**{name: value or words["no_number"] for name, value in values.items()})
+        for words in WORDS.values()
+    )
 
 
 class Notifier:
@@ -87,7 +108,7 @@ class Notifier:
 
     def alarm(self, text: str) -> None:
         """Tell of an alarm."""
-        self.tell("alarm", "Call screener: not in order", text)
+        self.tell("alarm", titled("alarm"), text)
 
     def _run(self) -> None:
         while True:
