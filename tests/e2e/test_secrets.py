@@ -129,6 +129,7 @@ async def test_secrets__through_start_calls_commands_and_exports__are_nowhere(
     assert not found, "\n".join(found)
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     "setting",
     [
