@@ -68,7 +68,8 @@ class Thief:
 
     async def channel(self) -> str:
         """The channel of the call that was just placed."""
-        return (await says(self._house, "core show channels concise", "PJSIP/trunk")).partition("!")[0]
+        listed = (await says(self._house, "core show channels concise", "PJSIP/trunk")).splitlines()
+        return next(line.partition("!")[0] for line in listed if line.startswith("PJSIP/trunk"))
 
 
 async def says(house: House, command: str, expected: str) -> str:
