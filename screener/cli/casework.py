@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import secrets
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +11,7 @@ import typer
 
 from screener import app, cases, ledger, number
 from screener.cli.cases import Which, cli
-from screener.cli.common import Site, show
+from screener.cli.common import Site, show, whoami
 from screener.cli.desk import Desk, moment
 from screener.cli.outlook import counted, told
 from screener.evidence import attach
@@ -193,7 +192,7 @@ def _withdrawal(case: cases.Case, name: str, because: str) -> dict[str, Any]:
     if note.withdrawn:
         raise typer.BadParameter(f"{name} has been withdrawn already, by {note.withdrawn.who}")
     why = printable(because, TEXT_BOUND)
-    return {"do": "withdraw", "note": name, "who": printable(getpass.getuser(), NAME_BOUND), "because": why}
+    return {"do": "withdraw", "note": name, "who": printable(whoami(), NAME_BOUND), "because": why}
 
 
 @cli.command()

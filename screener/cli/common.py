@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import os
 import re
@@ -52,6 +53,14 @@ def load(site: Path | None) -> Config:
 def chosen(site: Path | None) -> Path | None:
     """The site directory that was asked for, or the usual one if it exists."""
     return SITE if site is None and SITE.is_dir() else site
+
+
+def whoami() -> str:
+    """The user who gives this command; his number where he has no name, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"#{os.getuid()}"
 
 
 def span(text: str) -> timedelta:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,19 @@ import typer
 from rich.progress import DownloadColumn
 
 from screener import app
-from screener.cli.common import Caller, Site, T, load, minute, on_store, progress, show, show_table, span
+from screener.cli.common import (
+    Caller,
+    Site,
+    T,
+    load,
+    minute,
+    on_store,
+    progress,
+    show,
+    show_table,
+    span,
+    whoami,
+)
 from screener.state import Entry, ListKind, Lists, Row
 
 if TYPE_CHECKING:
@@ -40,7 +51,7 @@ def add(
 ) -> None:
     """Add or replace an entry; refused if it would hit our own, emergency or far too many numbers."""
     until = int((app.now() + span(expires)).timestamp()) if expires else None
-    row = Row(pattern, kind, reason=reason, source="cli", by=getpass.getuser(), expires_at=until)
+    row = Row(pattern, kind, reason=reason, source="cli", by=whoami(), expires_at=until)
     for entry in _with_lists(site, lambda lists: lists.add(row, force=force)):
         show(f"added to the {entry.kind} list: {entry.pattern}")
 
@@ -90,7 +101,7 @@ def import_file(
     site: Site = None,
 ) -> None:
     """Import entries. Bad lines are told and skipped; the exit code is 1 if there were any."""
-    like = Row("", kind, source=file.name, by=getpass.getuser())
+    like = Row("", kind, source=file.name, by=whoami())
 
     async def take(lists: Lists) -> ImportReport:
         with (

@@ -237,3 +237,13 @@ def test_config_show__notifications__shows_no_more_of_a_url_than_its_scheme(run:
     shown = run("config", "show").out
     assert "tgram://********" in shown
     assert "t0ken" not in shown
+
+
+def test_list_add__a_user_without_a_name_as_in_a_container__is_recorded_by_his_number(
+    run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    assert run("list", "add", "block", "+8613700137000", "--reason", "calls at night").code == 0
+    assert "#54321" in run("list", "export").out
