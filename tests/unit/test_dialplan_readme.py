@@ -147,6 +147,7 @@ def test_event__what_a_stranger_can_write__is_cut_without_parentheses_and_encode
 
 def test_variables__in_the_dialplan_and_documented__are_the_same() -> None:
     answers = {call.VERDICT_VARIABLE.format(stage=stage) for stage in (Stage.SETUP, Stage.CHALLENGE)}
+    answers |= {call.LEADER_VARIABLE, call.STANDBY_VARIABLE}  # between screeners, not for the dialplan
     answers |= {call.CODE_VARIABLE.format(step=step) for step in Step}
     used = set(re.findall(r"SCREENER_[A-Z_]+", PLAN)) - {"SCREENER_VERDICT_", "SCREENER_CODE_"}
     assert "SCREENER_VERDICT_${stage}" in PLAN
@@ -160,6 +161,8 @@ def test_variables__set_by_the_screener__are_those_of_the_contract() -> None:
     by_screener = {name for name, (setter, _) in table("Variables").items() if setter == "screener"}
     assert by_screener == {
         call.HEARTBEAT_VARIABLE,
+        call.LEADER_VARIABLE,
+        call.STANDBY_VARIABLE,
         call.MIRROR_VARIABLE,
         call.MIRROR_VARIABLE + "_",
         *(call.VERDICT_VARIABLE.format(stage=stage) for stage in (Stage.SETUP, Stage.CHALLENGE)),
@@ -232,4 +235,4 @@ def test_lines_to_copy__in_every_page_and_file__filter_the_called_number() -> No
     lines = [line for page in pages for line in page.read_text("utf-8").splitlines() if ",s,1(${" in line]
     assert len([line for line in lines if "EXTEN" in line]) >= 7
     assert not [line for line in lines if re.search(r"1\(\$\{EXTEN", line)]
-    assert sum(dialplan.LINE in line for line in lines) == 3
+    assert sum(dialplan.LINE in line for line in lines) == 4
