@@ -1,8 +1,9 @@
 """Which of several screeners answers for one Asterisk: a lease that lies in that Asterisk.
 
 Two globals hold it. Five times a second the leader sees that its name still stands in SCREENER_LEADER, writes
-it there with a new count, and reads it back; who stands by reads the same, and writes a name into SCREENER_STANDBY. So the leader is always
-one that reaches the PBX, no store decides who answers, and two Asterisks are never taken for one.
+it there with a new count, and reads it back; who stands by reads the same, and writes a name into
+SCREENER_STANDBY. So the leader is always one that reaches the PBX, no store decides who answers, and two
+Asterisks are never taken for one.
 
 Asterisk knows no compare-and-set. That two never answer at once rests on times, as in Fischer's mutual
 exclusion: who has read back his own mark may answer for HELD_S, counted from before he asked; who puts a
@@ -56,11 +57,8 @@ class Term:
     number: int = 0
     after: str = ""
     since: float = 0.0
-
-    @property
-    def follows(self) -> bool:
-        """Whether another led before us, over this connection of ours."""
-        return bool(self.after or self.since)
+    follows: bool = False
+    """Whether another led before us, over this connection of ours."""
 
 
 class Lease:
@@ -160,7 +158,8 @@ class Lease:
         """Lead, by the `mark` that was read when it was `asked`; the next renewal puts ours in its place."""
         self._until, self._mark, self._claim, self._standby = asked + HELD_S, mark, "", ""
         if self.held:
-            self.term = Term(self.term.number + 1, after, 0.0 if named else self._seen_at)
+            since = 0.0 if named else self._seen_at
+            self.term = Term(self.term.number + 1, after, since, follows=named or since > 0)
             self._seen, self._seen_at = "", 0.0
 
     async def _ask(self, *actions: Action) -> list[str]:
