@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from structlog.testing import capture_logs
 from screener import app
 from screener.config import load
 from screener.ledger import Ledger, Postgres, Row, calls, verify
+from screener.ledger.outbox import Outbox
 from screener.signing import Signer
 from tests.postgres import sql
 
@@ -70,6 +72,29 @@ async def waits_for(directory: Path, name: str) -> None:
         ledger.append(Row(name, "setup", NOON, {"call": {"e164": CALLER}}))
         await ledger.flush()
         ledger.close(0.1)
+
+
+async def test_outbox__its_disk_is_full__rows_wait_in_memory_and_all_arrive_when_there_is_room(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    place = cluster.place(tmp_path)
+    with Ledger.open(place) as ledger:
+        assert isinstance(ledger._sink, Outbox)
+        ledger._sink._db.execute("PRAGMA max_page_count = 1")  # SQLITE_FULL, as for a disk
+        for n in range(200):
+            ledger.append(Row(f"1.{n}", "setup", NOON, {"filler": "x" * 500}))
+        flushed = asyncio.create_task(ledger.flush(readable=True))
+        async with asyncio.timeout(10):
+            while ledger.healthy:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+        assert "full" in ledger.trouble
+        assert not flushed.done()
+        ledger._sink._db.execute("PRAGMA max_page_count = 1000000")
+        async with asyncio.timeout(10):
+            await flushed
+        assert (ledger.dropped, ledger.healthy) == (0, True)
+    assert len(list(calls(place))) == 200
+    assert verify(place).problems == []
 
 
 def site_of(tmp_path: Path, **settings: object) -> Path:
