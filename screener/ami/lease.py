@@ -64,11 +64,17 @@ class Term:
 class Lease:
     """Our part in it over one connection; `user` is the account, `fit` says whether we have a store.
 
-    `granted` raises for a response by which Asterisk refuses.
+    `granted` raises for a response by which Asterisk refuses. Who has left for good does not seek it again.
     """
 
     def __init__(
-        self, send: Send, user: str, fit: Callable[[], bool], granted: Callable[[Message], None]
+        self,
+        send: Send,
+        user: str,
+        fit: Callable[[], bool],
+        granted: Callable[[Message], None],
+        *,
+        left: bool = False,
     ) -> None:
         self.name = secrets.token_hex(8)
         self.term = Term()
@@ -80,7 +86,7 @@ class Lease:
         self._claim, self._claimed_at = "", 0.0
         self._seen, self._seen_at = "", 0.0
         self._standby, self._standby_at = "", float("-inf")
-        self._given = False
+        self._given = left
 
     @property
     def held(self) -> bool:
