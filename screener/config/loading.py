@@ -37,7 +37,7 @@ from screener.config.pbxs import (
     two_secrets,
 )
 from screener.config.settings import Settings
-from screener.config.validating import check, key_place, locate, salvage
+from screener.config.validating import check, key_place, ledger_problems, locate, salvage
 from screener.errors import ConfigError
 from screener.policy import (
     UNKNOWN_GROUP,
@@ -51,6 +51,7 @@ from screener.policy import (
     ProfilesFile,
     compile_policy,
 )
+from screener.text import HIDDEN, without_password
 from screener.wording import Lexicon, Wording
 
 if TYPE_CHECKING:
@@ -62,9 +63,6 @@ M = TypeVar("M", bound=BaseModel)
 
 _NO_ACTIONS = Actions(challenge=None, voicemail=None, reject=None)
 """Stands in for actions that are wrong, while the rest is checked."""
-
-INSTALL_POSTGRES = "pip install 'asterisk-screener[postgres]'"
-_HIDDEN = "********"
 
 
 class Effective(NamedTuple):
@@ -151,7 +149,7 @@ def load(
     if settings is not None:
         problems += two_secrets(layers.trees[SETTINGS], settings)
         problems += shared_directories(layers.trees[SETTINGS], settings)
-        problems += _ledger(layers.trees[SETTINGS], settings.ledger.url)
+        problems += ledger_problems(layers.trees[SETTINGS], settings.ledger.url)
     actions = _checked(PolicyFile, POLICY, layers)
     feeds = _checked(FeedsFile, FEEDS, layers, defaults_under="feeds")
     examples = _checked(ExamplesFile, EXAMPLES, layers, defaults_under="examples")
@@ -262,24 +260,6 @@ def _compiled(document: PolicyDocument, layers: Layers) -> Policy | None:
     return None
 
 
-def _ledger(tree: Tree, url: str) -> Iterator[str]:
-    """What is wrong with a ledger in PostgreSQL before it is asked."""
-    if not url:
-        return
-    try:
-        from psycopg import Error, conninfo  # noqa: PLC0415 - an extra, and a fifth of a second
-    except ImportError:
-        why = f"the extra postgres is not installed: {INSTALL_POSTGRES}"
-    else:
-        try:
-            conninfo.conninfo_to_dict(url)
-        except Error:  # its text may quote the password
-            why = "not a URL that PostgreSQL understands; expected postgresql://user@host/database"
-        else:
-            return
-    yield f"{locate(tree, ('ledger', 'url')).place}: ledger.url: {why}"
-
-
 def _leaves(path: str, node: Node) -> Iterator[Effective]:
     if isinstance(node, Tree):
         for key, below in node.items():
@@ -293,9 +273,9 @@ def _leaves(path: str, node: Node) -> Iterator[Effective]:
 
 def _shown(path: str, text: str) -> str:
     if re.fullmatch(r"screener\.(ami|pbxs\.[^.]+)\.secret", path) and text:
-        return _HIDDEN
+        return HIDDEN
     if path == "screener.notify.urls":
-        return f"{text.partition(':')[0]}://{_HIDDEN}"
+        return f"{text.partition(':')[0]}://{HIDDEN}"
     if path in {"screener.redis.url", "screener.ledger.url"}:
-        return re.sub(r"(?<=:)[^:@/]+(?=@)|(?<=[?&]password=)[^&]+", _HIDDEN, text)
+        return without_password(text)
     return text
