@@ -1,7 +1,7 @@
 """Which of several screeners answers for one Asterisk: a lease that lies in that Asterisk.
 
-Two globals hold it. Five times a second the leader sees that its name still stands in SCREENER_LEADER, writes
-it there with a new count, and reads it back; who stands by reads the same, and writes a name into
+Two globals hold it. Five times a second the leader looks whether its name still stands in SCREENER_LEADER,
+writes it there with a new count, and reads it back; who stands by reads the same, and writes a name into
 SCREENER_STANDBY. So the leader is always one that reaches the PBX, no store decides who answers, and two
 Asterisks are never taken for one.
 
@@ -11,7 +11,7 @@ mark in place of another's reads it back after CLAIM_S, which is longer. So a le
 whose line is slow, has lost the lease before another has it, whatever it still believes or has on the way:
 each answer asks `held` first. Clocks are not compared, only durations. Where even those deceive, for a whole
 machine was paused and its clock stood still, two answer for a fifth of a second: then who was paused sees the
-other's name, and gives way without having touched it.
+other's name, takes its own away, and gives way.
 
 Nobody waits where nobody else can be leading: who is the only session of the account, or whom the leader
 has named, has the lease at once.
@@ -117,23 +117,27 @@ class Lease:
         await self._ask(_set(LEADER_VARIABLE, f"{heir}:{_NEXT}:{after}"))
 
     async def _renew(self) -> None:
-        before, standby = await self._ask(_global(LEADER_VARIABLE), _global(STANDBY_VARIABLE))
-        owner, what, _ = _parts(before)
-        # A claim in place of our mark is written over, which ends it.
-        if owner not in {"", self.name} and before != self._mark and not what.startswith(_CLAIM):
-            self._until = 0.0
-        if not self.held:
-            return
         asked = self._time()
         self._count += 1
-        self._mark = mark = f"{self.name}:{self._count}"
-        _, there = await self._ask(_set(LEADER_VARIABLE, mark), _global(LEADER_VARIABLE))
+        known, self._mark = self._mark, f"{self.name}:{self._count}"
+        before, standby, _, there = await self._ask(
+            _global(LEADER_VARIABLE),
+            _global(STANDBY_VARIABLE),
+            _set(LEADER_VARIABLE, self._mark),
+            _global(LEADER_VARIABLE),
+        )
+        owner, what, _ = _parts(before)
+        # A claim in place of our mark is written over, which ends it.
+        if owner not in {"", self.name} and before != known and not what.startswith(_CLAIM):
+            self._until = 0.0
+            await self._ask(_set(LEADER_VARIABLE, ""))
+            return
         if standby != self._standby:
             # What stood there before we led may be years old.
             self._standby_at = self._time() if self._standby else float("-inf")
             self._standby = standby
         # An answer that comes when the lease is over tells what was, not what is.
-        self._until = asked + HELD_S if there == mark and self.held else 0.0
+        self._until = asked + HELD_S if there == self._mark and self.held else 0.0
 
     async def _seek(self) -> None:
         asked = self._time()

