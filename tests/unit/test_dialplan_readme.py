@@ -235,4 +235,4 @@ def test_lines_to_copy__in_every_page_and_file__filter_the_called_number() -> No
     lines = [line for page in pages for line in page.read_text("utf-8").splitlines() if ",s,1(${" in line]
     assert len([line for line in lines if "EXTEN" in line]) >= 7
     assert not [line for line in lines if re.search(r"1\(\$\{EXTEN", line)]
-    assert sum(dialplan.LINE in line for line in lines) == 3
+    assert sum(dialplan.LINE in line for line in lines) == 4
