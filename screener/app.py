@@ -16,9 +16,9 @@ import structlog
 
 from screener import housekeeping, listening, notifying, number, retention
 from screener.counters import Counters
-from screener.errors import KeyUnusable
+from screener.errors import KeyUnusable, LedgerError
 from screener.feeds import FeedStore, Refresher, terms_of
-from screener.ledger import Ledger, Place, Postgres
+from screener.ledger import Ledger, Place, Postgres, waiting
 from screener.pbx import Pbx, Shared
 from screener.signing import Signer
 from screener.state import Campaigns, EmbeddedServer, Learning, Lists, State
@@ -225,4 +225,21 @@ def _ledger(settings: Settings) -> Ledger:
     except KeyUnusable as error:
         log.error("the checkpoints of the ledger are not signed", reason=str(error))
         signer = None
+    if not settings.ledger.url:
+        _say_left(Postgres("", settings.state_dir))
     return Ledger.open(ledger_path(settings), signer=signer)
+
+
+def _say_left(before: Postgres) -> None:
+    """Say what waits for a database that the settings do not name any more."""
+    try:
+        left = waiting(before)
+    except LedgerError as error:
+        log.error("what waits for PostgreSQL cannot be told", reason=str(error))
+        return
+    if left:
+        log.error(
+            "rows of the ledger wait for PostgreSQL, and ledger.url is not set any more: set it until they "
+            "are there, or delete the outbox, and they are lost",
+            outbox=str(before.outbox), rows=left,
+        )  # fmt: skip

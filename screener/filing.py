@@ -83,7 +83,7 @@ class Filing:
         await asyncio.to_thread(self.spool.check)
 
     async def adopt(self, *, since: float = 0.0) -> bool:
-        """File the recordings that were made while nobody listened; whether it could. Never raises.
+        """File the recordings that were made while nobody listened; whether all are on disk. Never raises.
 
         What was last written to before `since` (Unix time) was another screener's to file, in its ledger.
         """
@@ -93,6 +93,7 @@ class Filing:
             for stem in await asyncio.to_thread(recordings.adopt, self.spool.root, known, since):
                 with telemetry.about_call(stem.name):
                     await self._adopt(stem)
+            await self._ledger.flush()
         except ScreenerError as error:
             log.error("recordings could not be looked through", reason=str(error))
         except Exception:

@@ -12,10 +12,12 @@ import structlog
 
 from screener import housekeeping
 from screener.ami import HEARTBEAT_S, Account, Ami, tls
+from screener.call import UNFILED_VARIABLE
 from screener.codes import Codes
 from screener.delivering import Deliverer
 from screener.errors import AmiError, AmiLoginRefused, UnsafeValue
 from screener.filing import Filing
+from screener.ledger import Postgres
 from screener.messages import Bounds, Messages
 from screener.mirror import Mirror
 from screener.screening import Screener
@@ -43,8 +45,9 @@ REFUSED_S = 10.0
 """The pause before an account is tried again that one of several Asterisks refused."""
 MISSED_BEATS = 3
 """After so many the dialplan stops asking."""
-OTHERS_S = 60.0
-"""Recordings that were closed so long before we took over have been filed by who answered then."""
+OTHERS_S = 2 * REVISIT_S
+"""Recordings that were closed so long before we took over have been filed by who answered then, unless it
+says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class Pbx:
         settings, self.name = shared.config.settings, name
         about, place, clock = settings.asterisks[name], settings.place, shared.clock
         state, written = shared.state, cast("Ledger", _OfPbx(shared.ledger, name))
+        self._ledger = written
         account = Account(about.host, about.port, about.username, secret)
         self.ami = Ami(account, tls.context(about.tls), about.tls.server_name, fit=lambda: state.reachable)
         self._deliverer = Deliverer(
@@ -185,23 +189,47 @@ class Pbx:
         self.connected_at = self._clock()
 
     async def _after_each_gap(self) -> None:
-        """Whenever calls begin to be screened: see that the dialplan fits, file what was recorded."""
-        again: float | None = None
-        since = 0.0
+        """Whenever calls begin to be screened, and once more: see that the dialplan fits, file recordings."""
+        looks, since = 0, 0.0
         while True:
             try:
-                await asyncio.wait_for(self._gap_over.wait(), again)
-                again = REVISIT_S
-                since = self._clock().timestamp() - OTHERS_S if self.ami.took_over else 0.0
+                await asyncio.wait_for(self._gap_over.wait(), REVISIT_S)
+                looks, since = 2, -1.0
             except TimeoutError:
-                again = None
+                pass
             self._gap_over.clear()
-            if self.ami.ready.is_set():
-                await self._compare()
-                with contextlib.suppress(AmiError):  # the next connection tries again
+            if not self.ami.ready.is_set():
+                continue
+            with contextlib.suppress(AmiError):  # the next connection tries again
+                if looks:
+                    await self._compare()
                     await self._deliverer.announce()
-                if not await self.filing.adopt(since=since):
-                    again = REVISIT_S
+                    since = await self._unfiled_since() if since < 0 else since
+                    await self._say_unfiled(since)
+                    if await self.filing.adopt(since=since):
+                        looks -= 1
+                        await self._say_unfiled(None)
+                elif self._ledger.trouble and not self._is_shared:  # what is filed now dies with us
+                    looks, since = 1, self._clock().timestamp() - OTHERS_S
+                    await self._say_unfiled(since)
+
+    @property
+    def _is_shared(self) -> bool:
+        """Whether all screeners have one ledger."""
+        return isinstance(self._ledger.path, Postgres)
+
+    async def _unfiled_since(self) -> float:
+        """When the first recording was closed that nobody may have filed (Unix time)."""
+        if not self.ami.took_over or self._is_shared:
+            return 0.0  # nobody else has filed any, or where we see it
+        told = (await self.ami.act("Getvar", Variable=f"GLOBAL({UNFILED_VARIABLE})")).value or ""
+        since = self._clock().timestamp() - OTHERS_S
+        return min(since, float(told)) if told.isdecimal() else since
+
+    async def _say_unfiled(self, since: float | None) -> None:
+        """Tell who follows us what to look for, should we die before we have filed it."""
+        text = "" if since is None else str(int(since))
+        await self.ami.act("Setvar", Variable=f"GLOBAL({UNFILED_VARIABLE})", Value=text)
 
     async def _compare(self) -> None:
         """Raise an alarm if the dialplan records elsewhere than we look, or calls may be mixed up."""

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from screener.errors import ScreenerError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 LEGS = ("caller", "mix")
@@ -186,6 +186,11 @@ def inside(root: Path, path: Path) -> Path:
             f"{str(path)!r}: refused as a recording, it is not below {root}; check the dialplan's path"
         )
     return real_parent / path.name
+
+
+def root_of(roots: Sequence[Path], path: Path) -> Path:
+    """Below which of these a path from outside lies by name; the first if it is none of them."""
+    return next((root for root in roots if path.is_relative_to(root)), roots[0])
 
 
 def _paths(root: Path, stem: Path) -> dict[str, Path]:

@@ -237,7 +237,7 @@ class Ami:
 
     async def _connect(self, on_event: Callable[[Mapping[str, object]], None]) -> Leading:
         loop = asyncio.get_running_loop()
-        lease = Lease(self._send, self._account.username, self._fit, self._may_set)
+        lease = Lease(self._send, self._account.username, self._fit, self._may_set, left=self._leaving)
         leading = Leading(lease, self._send, on_event)
         manager = Connection(leading.hear)
         async with asyncio.timeout(CONNECT_S):

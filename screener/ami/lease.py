@@ -1,14 +1,17 @@
 """Which of several screeners answers for one Asterisk: a lease that lies in that Asterisk.
 
-Two globals hold it. The leader writes its name and a count into SCREENER_LEADER five times a second and
-reads it back; who stands by reads the same, and writes a name into SCREENER_STANDBY. So the leader is always
-one that reaches the PBX, no store decides who answers, and two Asterisks are never taken for one.
+Two globals hold it. Five times a second the leader looks whether its name still stands in SCREENER_LEADER,
+writes it there with a new count, and reads it back; who stands by reads the same, and writes a name into
+SCREENER_STANDBY. So the leader is always one that reaches the PBX, no store decides who answers, and two
+Asterisks are never taken for one.
 
 Asterisk knows no compare-and-set. That two never answer at once rests on times, as in Fischer's mutual
 exclusion: who has read back his own mark may answer for HELD_S, counted from before he asked; who puts a
 mark in place of another's reads it back after CLAIM_S, which is longer. So a leader that was stopped, or
 whose line is slow, has lost the lease before another has it, whatever it still believes or has on the way:
-each answer asks `held` first. Clocks are not compared, only durations.
+each answer asks `held` first. Clocks are not compared, only durations. Where even those deceive, for a whole
+machine was paused and its clock stood still, two answer for a fifth of a second: then who was paused sees the
+other's name, takes its own away, and gives way.
 
 Nobody waits where nobody else can be leading: who is the only session of the account, or whom the leader
 has named, has the lease at once.
@@ -44,7 +47,7 @@ HELD_S = 0.8
 CLAIM_S = 1.0
 FROZEN_S = 1.1
 """A mark that stays the same for so long is a dead leader's; longer than CLAIM_S: claims are left alone."""
-_NEXT = "next"
+_NEXT, _CLAIM = "next", "claim"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +57,24 @@ class Term:
     number: int = 0
     after: str = ""
     since: float = 0.0
-
-    @property
-    def follows(self) -> bool:
-        """Whether another led before us, over this connection of ours."""
-        return bool(self.after or self.since)
+    follows: bool = False
+    """Whether another led before us, over this connection of ours."""
 
 
 class Lease:
     """Our part in it over one connection; `user` is the account, `fit` says whether we have a store.
 
-    `granted` raises for a response by which Asterisk refuses.
+    `granted` raises for a response by which Asterisk refuses. Who has left for good does not seek it again.
     """
 
     def __init__(
-        self, send: Send, user: str, fit: Callable[[], bool], granted: Callable[[Message], None]
+        self,
+        send: Send,
+        user: str,
+        fit: Callable[[], bool],
+        granted: Callable[[Message], None],
+        *,
+        left: bool = False,
     ) -> None:
         self.name = secrets.token_hex(8)
         self.term = Term()
@@ -76,11 +82,11 @@ class Lease:
         self._send, self._user, self.fit, self._granted = send, user, fit, granted
         self._time = asyncio.get_running_loop().time
         self._until = 0.0
-        self._count = 0
+        self._count, self._mark = 0, ""
         self._claim, self._claimed_at = "", 0.0
         self._seen, self._seen_at = "", 0.0
         self._standby, self._standby_at = "", float("-inf")
-        self._given = False
+        self._given = left
 
     @property
     def held(self) -> bool:
@@ -113,16 +119,25 @@ class Lease:
     async def _renew(self) -> None:
         asked = self._time()
         self._count += 1
-        mark = f"{self.name}:{self._count}"
-        _, there, standby = await self._ask(
-            _set(LEADER_VARIABLE, mark), _global(LEADER_VARIABLE), _global(STANDBY_VARIABLE)
+        known, self._mark = self._mark, f"{self.name}:{self._count}"
+        before, standby, _, there = await self._ask(
+            _global(LEADER_VARIABLE),
+            _global(STANDBY_VARIABLE),
+            _set(LEADER_VARIABLE, self._mark),
+            _global(LEADER_VARIABLE),
         )
+        owner, what, _ = _parts(before)
+        # A claim in place of our mark is written over, which ends it.
+        if owner not in {"", self.name} and before != known and not what.startswith(_CLAIM):
+            self._until = 0.0
+            await self._ask(_set(LEADER_VARIABLE, ""))
+            return
         if standby != self._standby:
             # What stood there before we led may be years old.
             self._standby_at = self._time() if self._standby else float("-inf")
             self._standby = standby
         # An answer that comes when the lease is over tells what was, not what is.
-        self._until = asked + HELD_S if there == mark and self.held else 0.0
+        self._until = asked + HELD_S if there == self._mark and self.held else 0.0
 
     async def _seek(self) -> None:
         asked = self._time()
@@ -133,27 +148,28 @@ class Lease:
             _global(LEADER_VARIABLE),
             _get(f"AMI_CLIENT({self._user},sessions)"),
         )
-        owner, what, after = (*mark.split(":"), "", "")[:3]
+        owner, what, after = _parts(mark)
         if owner == self.name and what == _NEXT:
-            return self._take(asked, after, named=True)
+            return self._take(asked, mark, after, named=True)
         claimed = mark != "" and mark == self._claim
         if sessions == "1" or (claimed and asked - self._claimed_at > CLAIM_S):
-            return self._take(asked)
+            return self._take(asked, mark)
         if claimed:
             return None
         if mark != self._seen:
             self._seen, self._seen_at = mark, self._time()
         if not mark or owner == self.name or asked - self._seen_at > FROZEN_S:
-            self._claim = f"{self.name}:claim{self._count}"
+            self._claim = f"{self.name}:{_CLAIM}{self._count}"
             await self._ask(_set(LEADER_VARIABLE, self._claim))
             self._claimed_at = self._time()
         return None
 
-    def _take(self, asked: float, after: str = "", *, named: bool = False) -> None:
-        """Lead, by what was read when it was `asked`; the next renewal puts our mark there."""
-        self._until, self._claim, self._standby = asked + HELD_S, "", ""
+    def _take(self, asked: float, mark: str, after: str = "", *, named: bool = False) -> None:
+        """Lead, by the `mark` that was read when it was `asked`; the next renewal puts ours in its place."""
+        self._until, self._mark, self._claim, self._standby = asked + HELD_S, mark, "", ""
         if self.held:
-            self.term = Term(self.term.number + 1, after, 0.0 if named else self._seen_at)
+            since = 0.0 if named else self._seen_at
+            self.term = Term(self.term.number + 1, after, since, follows=named or since > 0)
             self._seen, self._seen_at = "", 0.0
 
     async def _ask(self, *actions: Action) -> list[str]:
@@ -162,6 +178,12 @@ class Lease:
         for answer in answers:
             self._granted(answer)
         return [answer.get("Value", "") for answer in answers]
+
+
+def _parts(mark: str) -> tuple[str, str, str]:
+    """Whose mark it is, what it says, and of a handing over the last event."""
+    owner, what, after = (*mark.split(":"), "", "")[:3]
+    return owner, what, after
 
 
 def _set(name: str, value: str) -> Action:

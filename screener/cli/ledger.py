@@ -120,10 +120,16 @@ def erase(because: Because, call: Call = "", caller: Number = "", site: Site = N
     """Erase what is known of calls, with their recordings; the empty rows stay in the chain."""
     settings = load(site).settings
     call, caller = _one(settings, call, caller)
+    left = ledger.waiting(app.ledger_path(settings))
     done = _keeper(settings).erase(call=call, caller=caller, because=because)
     rows, files = forget_caller(Desk.of(site), caller, because) if caller else (0, 0)
     if rows:
         show(f"erased from cases: {rows} rows, {files} attached files")
+    if left:
+        sys.stderr.write(
+            f"{left} rows of this machine wait to be written, and may be of the same: erase again when "
+            "`screener status` shows none\n"
+        )
     if not done.rows and not rows:
         show(f"nothing to erase of {call or caller}")
         raise typer.Exit(1)

@@ -1,7 +1,8 @@
 """The way to a ledger in PostgreSQL: each row goes into a file here first, and is forwarded from there.
 
 So a row is safe on disk at once, however the database is: away, slow, restarted, or back after days. It is
-forwarded once: the database remembers in the same transaction how far this outbox has come.
+forwarded once: the database remembers in the same transaction how far its writer has come. Each start is a
+writer of its own: of a machine that was copied or set back, two would number different rows alike.
 """
 
 from __future__ import annotations
@@ -41,10 +42,18 @@ CREATE TABLE IF NOT EXISTS row (
     n INTEGER PRIMARY KEY AUTOINCREMENT, pbx TEXT NOT NULL, call_id TEXT NOT NULL,
     kind TEXT NOT NULL, at_us INTEGER NOT NULL, body TEXT NOT NULL
 ) STRICT;
-CREATE TABLE IF NOT EXISTS writer (name TEXT PRIMARY KEY) STRICT;
+CREATE TABLE IF NOT EXISTS start (n INTEGER PRIMARY KEY, writer TEXT NOT NULL) STRICT;
 """
 TAKE = "INSERT INTO row (pbx, call_id, kind, at_us, body) VALUES (?, ?, ?, ?, ?)"
-NEXT = "SELECT n, pbx, call_id, kind, at_us, body FROM row WHERE n > ? ORDER BY n LIMIT ?"
+STARTED = """
+INSERT OR REPLACE INTO start
+SELECT CASE count(*) WHEN 0 THEN 0 ELSE 1 + (SELECT coalesce(max(seq), 0) FROM sqlite_sequence) END, ?
+FROM start
+"""
+WRITER = "SELECT writer FROM start WHERE start.n <= row.n ORDER BY start.n DESC LIMIT 1"
+NEXT = f"""
+SELECT ({WRITER}) AS writer, n, pbx, call_id, kind, at_us, body FROM row WHERE n > ? ORDER BY n LIMIT ?
+"""  # noqa: S608 - words of our own
 
 
 def waiting(place: Place) -> int:
@@ -72,7 +81,7 @@ class Outbox:
         )
         self._lock = threading.Lock()
         try:
-            self._writer, self.waiting, self._last = self._prepared()
+            self.waiting, self._last = self._prepared()
         except BaseException:
             self._db.close()
             raise
@@ -85,15 +94,13 @@ class Outbox:
         self._thread = threading.Thread(target=self._run, name="ledger forwarding", daemon=True)
         self._thread.start()
 
-    def _prepared(self) -> tuple[str, int, int]:
+    def _prepared(self) -> tuple[int, int]:
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
             self._db.execute(f"PRAGMA {pragma}")
         self._db.executescript(TABLES)
-        if self._db.execute("SELECT name FROM writer").fetchone() is None:
-            self._db.execute("INSERT INTO writer VALUES (?)", (secrets.token_hex(16),))
-        (writer,) = self._db.execute("SELECT name FROM writer").fetchone()
+        self._db.execute(STARTED, (secrets.token_hex(16),))
         waiting, last = self._db.execute("SELECT count(*), coalesce(max(n), 0) FROM row").fetchone()
-        return writer, waiting, last
+        return waiting, last
 
     def write(self, rows: Sequence[Stored]) -> None:
         """Take rows; when this returns they survive SIGKILL and power loss."""
@@ -184,8 +191,10 @@ class Outbox:
     def _forward(self, chain: Chain) -> None:
         """Forward what is there, or wait until there is something."""
         with self._lock:
-            rows = self._db.execute(NEXT, (self._done, AT_ONCE)).fetchall()
-        chain.forward([(n, tuple(stored)) for n, *stored in rows], self._writer)
+            found = self._db.execute(NEXT, (self._done, AT_ONCE)).fetchall()
+        writer = found[0][0] if found else ""
+        rows = [(n, tuple(stored)) for by, n, *stored in found if by == writer]
+        chain.forward(rows, writer)
         if rows:
             with self._news:
                 self._done = rows[-1][0]

@@ -161,7 +161,7 @@ def messages(path: Place, since: datetime | None = None) -> Iterator[tuple[Row, 
 def message(path: Place, message_id: str) -> tuple[Row, ...]:
     """All rows of one SIP message, none if there is no such message; raises as `calls`."""
     with reading(path) as db:
-        rows = [decode(*row) for row in db.execute(ROWS_OF_CALL, ("", escaped(message_id)))]
+        rows = [decode(*row) for row in db.execute(ROWS_BY_ID, (escaped(message_id),))]
     return tuple(rows) if any(row.kind == "message" for row in rows) else ()
 
 

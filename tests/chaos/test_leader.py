@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -14,14 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from screener.recordings import LEGS
 from screener.state import EmbeddedServer, State, place
 from tests.bench import load
 from tests.pbx.faults import AGAIN_S, LOADED_S, Ear, Line, somebody
 from tests.pbx.house import House
 from tests.pbx.service import Service
+from tests.unit.test_recordings import header, hush
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from screener.ledger import CallRecord
 
@@ -74,7 +77,8 @@ class Pair:
 
 
 @asynccontextmanager
-async def pair() -> AsyncIterator[Pair]:
+async def pair(before: Callable[[Path], object] = lambda _: None) -> AsyncIterator[Pair]:
+    """Both; the directory of recordings is given to `before` the first of them starts."""
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scr-")))
         store = await stack.enter_async_context(EmbeddedServer(directory / "store"))
@@ -86,6 +90,7 @@ async def pair() -> AsyncIterator[Pair]:
         standby = Service(directory / "standby", house.pbx, redis={"url": store.url})
         stack.push_async_callback(standby.__aexit__)
         ear = await stack.enter_async_context(Ear.open(house.pbx))
+        before(house.pbx.spool)
         await house.service.start()
         await standby.spawn()
         await standby.logged("connected to Asterisk, standing by")
@@ -249,6 +254,35 @@ async def test_store__away_for_both__the_leader_goes_on_and_the_other_stays_sile
         for _ in range(3):
             await judged_by(two.leader, two)
         assert not [line for line in two.standby.lines if "calls are screened" in line["event"]]
+
+
+UNCLOSED = 8
+"""Recordings that Asterisk was killed over: each is waited for a second before it is filed as it is."""
+
+
+def unfiled(spool: Path) -> None:
+    long_ago = time.time() - 3600
+    for n in range(UNCLOSED):
+        for leg in LEGS:
+            file = spool / "2026-01-01" / f"1767225600.{n}-{leg}.wav"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(header(0, 0) + hush(1))
+            os.utime(file, (long_ago, long_ago))
+
+
+async def test_leader__killed_before_it_has_filed_what_nobody_filed__the_other_files_the_rest() -> None:
+    async with pair(unfiled) as two:
+        assert len(filed(two)) < UNCLOSED
+        await two.leader.kill()
+        await two.standby.logged("connected to Asterisk, calls are screened")
+        async with asyncio.timeout(2 * UNCLOSED + LOADED_S):
+            while len(filed(two)) < UNCLOSED:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.2)
+
+
+def filed(two: Pair) -> set[str]:
+    """Calls with both legs in one of the ledgers."""
+    return {one.call_id for one in two.rows() if len(one.recordings) == len(LEGS)}
 
 
 async def judged_by(service: Service, two: Pair) -> CallRecord:

@@ -529,6 +529,18 @@ async def test_say_goodbye__the_dialplan__is_told_not_to_ask_and_still_gets_answ
         assert await one.ami.decide(question(peer), VOICEMAIL) == "sent"
 
 
+async def test_say_goodbye__then_the_line_is_lost__does_not_take_the_calls_from_another_screener() -> None:
+    async with connected() as (peer, one):
+        await one.ami.say_goodbye()
+        peer.line.cut()
+        await peer.connected(2)
+        await becomes_true(lambda: one.ami.standing_by)
+        for _ in range(3):
+            done = len(peer.line.actions)
+            await peer.until(lambda done=done: len(peer.line.actions) > done)  # type: ignore[misc]
+        assert not one.ami.ready.is_set()
+
+
 # ---------------------------------------------------------------- TLS
 
 

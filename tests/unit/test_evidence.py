@@ -653,6 +653,27 @@ def test_case__recordings_are_kept_for_less_than_calls__says_from_when_they_go(
     assert "not held: recordings" not in told
 
 
+def test_export__of_calls_that_one_of_several_asterisks_recorded__has_their_recordings(
+    case: Command, tmp_path: Path
+) -> None:
+    kept = sorted(one.name for one in (export(case, tmp_path / "alone") / "recordings").iterdir())
+    site = tmp_path / "site" / "screener.yaml"
+    several = json.loads(site.read_text()) | {
+        "recordings_dir": str(tmp_path / "elsewhere"),
+        "pbxs": {"berlin": {"host": "10.0.0.5", "recordings_dir": str(tmp_path / "spool")}},
+    }
+    site.write_text(json.dumps(several))
+    assert kept
+    found = export(case, tmp_path / "several") / "recordings"
+    assert sorted(one.name for one in found.iterdir()) == kept
+    # One that was still growing when it was filed is deleted with its call all the same.
+    next((tmp_path / "spool").rglob("*.wav")).write_bytes(b"more")
+    case("case", "release", 1)
+    case("ledger", "erase", "--caller", collector.NUMBERS[0], "--because", "asked")
+    case("ledger", "expire")
+    assert not list((tmp_path / "spool").rglob("*.wav"))
+
+
 def left_of(site: Path) -> bytes:
     """All bytes of the ledger, its log, and whatever else the screener keeps."""
     return b"".join(one.read_bytes() for one in sorted(site.rglob("*")) if one.is_file())

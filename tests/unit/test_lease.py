@@ -160,6 +160,33 @@ def test_lease__the_leader_hangs__another_leads_within_three_seconds() -> None:
     simulated(work)
 
 
+@pytest.mark.parametrize("stood_s", [3, 30])
+def test_lease__the_leaders_own_clock_stood_still__it_gives_way_to_who_leads_now(stood_s: float) -> None:
+    async def work() -> None:
+        pbx, chance = Pbx(), random.Random(4)
+        first, second = (Screener(pbx, chance, trouble=False) for _ in range(2))
+        task = asyncio.create_task(first.run())
+        await led([first], 0.5)
+        others = asyncio.create_task(second.run())
+        await led([first, second], 2)
+        kept, loop = first.leading, asyncio.get_running_loop()
+        assert kept
+        task.cancel()  # the machine is paused, as while it is moved to another: its session stays
+        await led([second], stood_s)
+        kept.lease._time = lambda: loop.time() - stood_s - 0.1
+        for one in (kept, second.leading):
+            assert one
+            assert one.held
+        await kept.lease.turn()
+        assert not kept.held
+        # Where both write within the same few ms both give way, and one claims it: a second without.
+        assert await led([second], 10) > 0.85
+        assert second.leads
+        others.cancel()
+
+    simulated(work)
+
+
 @pytest.mark.parametrize("why", ["leaves", "has lost its store"])
 def test_lease__handed_over__each_event_is_taken_once_and_in_order(why: str) -> None:
     async def work() -> None:

@@ -160,6 +160,13 @@ def test_ledger__messages__apart_from_calls_and_from_what_replay_judges(tmp_path
     assert [one.call.id for one in LedgerFile(path).calls(None) if isinstance(one, PastCall)] == ["1.1"]
 
 
+def test_ledger__message_to_one_of_several_asterisks__found_by_its_id(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with Ledger.open(path) as written:
+        written.append(Row("m1", "message", AT, {"call": {"text": "hi"}}, "berlin"))
+    assert [row.pbx for row in ledger.message(path, "m1")] == ["berlin"]
+
+
 async def test_release__two_screeners_at_once__one_sends_the_message(tmp_path: Path) -> None:
     path, sent, now = tmp_path / "ledger.db", list[str](), [AT]
     both = asyncio.Barrier(2)
