@@ -149,7 +149,6 @@ def test_event__what_a_stranger_can_write__is_cut_without_parentheses_and_encode
 
 def test_variables__in_the_dialplan_and_documented__are_the_same() -> None:
     answers = {call.VERDICT_VARIABLE.format(stage=stage) for stage in (Stage.SETUP, Stage.CHALLENGE)}
-    answers |= {call.LEADER_VARIABLE, call.STANDBY_VARIABLE}  # between screeners, not for the dialplan
     answers |= {call.CODE_VARIABLE.format(step=step) for step in Step}
     used = set(re.findall(r"SCREENER_[A-Z_]+", PLAN)) - {"SCREENER_VERDICT_", "SCREENER_CODE_"}
     assert "SCREENER_VERDICT_${stage}" in PLAN
@@ -163,8 +162,6 @@ def test_variables__set_by_the_screener__are_those_of_the_contract() -> None:
     by_screener = {name for name, (setter, _) in table("Variables").items() if setter == "screener"}
     assert by_screener == {
         call.HEARTBEAT_VARIABLE,
-        call.LEADER_VARIABLE,
-        call.STANDBY_VARIABLE,
         call.MIRROR_VARIABLE,
         call.MIRROR_VARIABLE + "_",
         *(call.VERDICT_VARIABLE.format(stage=stage) for stage in (Stage.SETUP, Stage.CHALLENGE)),
