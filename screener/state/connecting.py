@@ -12,7 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
@@ -30,8 +30,11 @@ CLUSTER = "redis+cluster://"
 UNKNOWN_TO_CLUSTER = frozenset(("retry", "driver_info", "maint_notifications_config"))
 SENTINEL_CONNECTIONS = 64
 """Nobody waits for a free connection there: one more than these is an error."""
-UNREACHABLE = (OSError, TimeoutError, RedisConnectionError, RedisTimeoutError)
-"""What a store that is dead, hung, loading or out of reach looks like; TimeoutError is also asyncio's."""
+UNREACHABLE = (OSError, TimeoutError, RedisConnectionError, RedisTimeoutError, RedisClusterException)
+"""What a store that is dead, hung, loading or out of reach looks like; TimeoutError is also asyncio's.
+
+That of a cluster without a node that answers is no RedisError.
+"""
 
 
 def open_client(url: str, *, timeout_s: float, max_connections: int = MAX_CONNECTIONS) -> Redis:
