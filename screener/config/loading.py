@@ -28,14 +28,8 @@ from screener.config.layers import (
 )
 from screener.config.nodes import Node, Place, Scalar, Sequence, Tree
 from screener.config.packs import packs_of
-from screener.config.pbxs import (
-    UnusableError,
-    complete,
-    secret_of,
-    shared_directories,
-    take_secret,
-    two_secrets,
-)
+from screener.config.pbxs import UnusableError, complete, contradictions, secret_of, take_secret
+from screener.config.servers import unusable_urls
 from screener.config.settings import Settings
 from screener.config.validating import check, key_place, locate, salvage
 from screener.errors import ConfigError
@@ -63,7 +57,6 @@ M = TypeVar("M", bound=BaseModel)
 _NO_ACTIONS = Actions(challenge=None, voicemail=None, reject=None)
 """Stands in for actions that are wrong, while the rest is checked."""
 
-INSTALL_POSTGRES = "pip install 'asterisk-screener[postgres]'"
 _HIDDEN = "********"
 
 
@@ -118,7 +111,7 @@ class Config:
         for name, pbx in self.settings.asterisks.items():
             key = f"pbxs.{name}" if name else "ami"
             try:
-                found[name] = secret_of(pbx)
+                found[name] = secret_of(pbx, key)
             except UnusableError as error:
                 place = self._place(f"screener.{key}.{error.key}")
                 raise ConfigError([f"{place}: {key}.{error.key}: {error}"]) from None
@@ -149,9 +142,8 @@ def load(
     complete(layers)
     settings = _checked(Settings, SETTINGS, layers)
     if settings is not None:
-        problems += two_secrets(layers.trees[SETTINGS], settings)
-        problems += shared_directories(layers.trees[SETTINGS], settings)
-        problems += _ledger(layers.trees[SETTINGS], settings.ledger.url)
+        problems += contradictions(layers.trees[SETTINGS], settings)
+        problems += unusable_urls(layers.trees[SETTINGS], settings)
     actions = _checked(PolicyFile, POLICY, layers)
     feeds = _checked(FeedsFile, FEEDS, layers, defaults_under="feeds")
     examples = _checked(ExamplesFile, EXAMPLES, layers, defaults_under="examples")
@@ -262,24 +254,6 @@ def _compiled(document: PolicyDocument, layers: Layers) -> Policy | None:
     return None
 
 
-def _ledger(tree: Tree, url: str) -> Iterator[str]:
-    """What is wrong with a ledger in PostgreSQL before it is asked."""
-    if not url:
-        return
-    try:
-        from psycopg import Error, conninfo  # noqa: PLC0415 - an extra, and a fifth of a second
-    except ImportError:
-        why = f"the extra postgres is not installed: {INSTALL_POSTGRES}"
-    else:
-        try:
-            conninfo.conninfo_to_dict(url)
-        except Error:  # its text may quote the password
-            why = "not a URL that PostgreSQL understands; expected postgresql://user@host/database"
-        else:
-            return
-    yield f"{locate(tree, ('ledger', 'url')).place}: ledger.url: {why}"
-
-
 def _leaves(path: str, node: Node) -> Iterator[Effective]:
     if isinstance(node, Tree):
         for key, below in node.items():
@@ -297,5 +271,5 @@ def _shown(path: str, text: str) -> str:
     if path == "screener.notify.urls":
         return f"{text.partition(':')[0]}://{_HIDDEN}"
     if path in {"screener.redis.url", "screener.ledger.url"}:
-        return re.sub(r"(?<=:)[^:@/]+(?=@)|(?<=[?&]password=)[^&]+", _HIDDEN, text)
+        return re.sub(r"(?<=//)([^/:@]*:)[^/]+(?=@)|([?&]password=)[^&]+", rf"\1\2{_HIDDEN}", text)
     return text

@@ -107,7 +107,7 @@ def _places(url: str) -> list[tuple[str, int]]:
     places = [place.rpartition(":") for place in urlsplit(url).netloc.rpartition("@")[2].split(",")]
     if not all(host and port.isascii() and port.isdigit() for host, _, port in places):
         raise ValueError("expected host:port,host:port")
-    return [(host, int(port)) for host, _, port in places]
+    return [(host.strip("[]"), int(port)) for host, _, port in places]
 
 
 def _account(url: str) -> dict[str, Any]:
