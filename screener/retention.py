@@ -13,8 +13,9 @@ from screener import cases, ledger, number, spool
 from screener.ledger import Erased, Keeper, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from screener.config.settings import Settings
     from screener.ledger import CallRecord, Row
@@ -31,9 +32,13 @@ def keeper(path: Place, settings: Settings, clock: Callable[[], datetime]) -> Ke
         every = cases.fold(ledger.rows(path, cases.KIND)) if erased else []
         return cases.losses(every, erased, settings.region, clock())
 
+    def delete(filed: Mapping[Path, str]) -> None:
+        for file, sha256 in filed.items():
+            spool.delete_filed(settings.recordings_dir_of(file), {file: sha256})
+
     return Keeper(
         path,
-        delete=lambda filed: spool.delete_filed(settings.recordings_dir, filed),
+        delete=delete,
         key_of=lambda written: number.parse(written, settings.region).key,
         clock=clock,
         witness=told,

@@ -149,7 +149,7 @@ class Desk:
             settings.region,
             settings.zone,
             [self.config.packs[name] for name in settings.packs],
-            settings.recordings_dir,
+            settings.recordings_dir_of,
             self.attached,
             lambda text, at: wording.find(
                 text, language="", region=settings.region, said_on=at.astimezone(settings.zone).date()

@@ -135,8 +135,7 @@ def verify(site: Site = None, as_json: AsJson = False) -> None:
 def _about(settings: Settings, record: CallRecord, one: dict[str, Any], gone: set[str]) -> dict[str, Any]:
     """A recording in plain values; `hash` says what its file is: ok, changed, missing, erased."""
     path, filed = str(one.get("path") or ""), str(one.get("sha256") or "")
-    roots = [root for root in settings.recordings_dirs if Path(path).is_relative_to(root)]
-    state = _state(roots[0] if roots else settings.recordings_dir, path, filed)
+    state = _state(settings.recordings_dir_of(Path(path)), path, filed)
     return {
         "at": record.at.astimezone(settings.zone).strftime("%Y-%m-%d %H:%M:%S"),
         "call": record.call_id,

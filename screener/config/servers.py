@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from redis.asyncio.connection import Connection, parse_url
 from redis.exceptions import RedisError
@@ -31,7 +31,7 @@ def _store(url: str) -> str:
     if not re.match("rediss?:|unix:", url):
         return ""
     try:
-        options = parse_url(url)
+        options: dict[str, Any] = {**parse_url(url)}
         options.pop("connection_class", Connection)(**options)  # not connected by that
     except (ValueError, RedisError) as error:
         return str(error)

@@ -280,6 +280,12 @@ class Settings(Written):
         """Where all Asterisks record."""
         return [self.recordings_dir, *(pbx.recordings_dir for pbx in self.pbxs.values())]
 
+    def recordings_dir_of(self, recording: Path) -> Path:
+        """Of these the one that this path is below; `recordings_dir` if it is below none."""
+        return next(
+            (one for one in self.recordings_dirs if recording.is_relative_to(one)), self.recordings_dir
+        )
+
     @cached_property
     def zone(self) -> ZoneInfo:
         """The time zone in which local hours and days are counted."""

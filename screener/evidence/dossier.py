@@ -44,7 +44,7 @@ class Gathering:
     region: str
     zone: tzinfo
     packs: Sequence[Pack]
-    recordings: Path
+    recordings_dir_of: Callable[[Path], Path]
     attached: Path
     find: Callable[[str, datetime], Sequence[Finding]]
     blank: tuple[str, ...] | None = None
@@ -158,7 +158,8 @@ def _of_call(place: int, call: CallRecord, how: Gathering, files: dict[str, Path
         leg = one.get("leg") if one.get("leg") in recordings.LEGS else "other"
         name = f"recordings/{place:04}-{at}-{leg}.wav"
         with suppress(ScreenerError):  # what lies elsewhere counts as missing
-            files[name] = recordings.inside(how.recordings, Path(paths[one["path"]]))
+            path = Path(paths[one["path"]])
+            files[name] = recordings.inside(how.recordings_dir_of(path), path)
         kept.append({"file": name} | {key: one.get(key) for key in RECORDED})
     said, caller = call.transcript, caller_of(call, how.region)
     named = call.call.get("shown", "") if is_message(call) and not caller else ""
