@@ -20,6 +20,7 @@ from screener.call import DELIVER_EVENT, DELIVERED_EVENT, DELIVERS_VARIABLE, MAI
 from screener.errors import LedgerError
 from screener.headers import Headers
 from screener.ledger import Row
+from screener.notifying import titled
 from screener.text import printable
 
 if TYPE_CHECKING:
@@ -150,8 +151,9 @@ class Deliverer:
                     await asyncio.wait({said}, timeout=TRANSCRIPT_S)
                 name, reason = described(await self._record(ending.id))
                 if self._notifier:
-                    caller = printable(ending.number, NAME_CHARS) or "no number"
-                    self._notifier.tell("recorded", f"{caller} left a message for {ending.did}", reason)
+                    caller = printable(ending.number, NAME_CHARS)
+                    title = titled("recorded", caller=caller, called=printable(ending.did, NAME_CHARS))
+                    self._notifier.tell("recorded", title, reason)
                 if self._deliver_to:
                     await self._answer(ending, name, reason)
             except Exception:

@@ -31,6 +31,19 @@ log = structlog.get_logger(__name__)
 
 INSTALL: Final = "pip install 'asterisk-screener[notify]'"
 BOUND: Final = 100
+WORDS: Final = {
+    "en": {
+        "alarm": "Call screener: not in order",
+        "recorded": "{caller} left a message for {called}",
+        "no_number": "no number",
+    },
+    "zh": {
+        "alarm": "来电筛查：有异常",
+        "recorded": "{caller} 给 {called} 留言",
+        "no_number": "号码未显示",
+    },
+}
+"""Titles: each in both languages, for those whom one notification reaches may read either."""
 AGAIN_S: Final = 5.0
 """The pause before the second and last attempt."""
 TITLE_CHARS: Final = 120
@@ -47,6 +60,14 @@ def started(settings: Notify) -> Notifier | None:
     return Notifier(settings.urls, settings.events)
 
 
+def titled(key: str, **values: str) -> str:
+    """A title in all languages; a value that is empty is told as the absence of a number."""
+    return " · ".join(
+        words[key].format(**{name: value or words["no_number"] for name, value in values.items()})
+        for words in WORDS.values()
+    )
+
+
 class Notifier:
     """Tells every URL of the `events` that were chosen; what is not taken at the second attempt is lost."""
 
@@ -58,6 +79,8 @@ class Notifier:
         # Its own log would go past ours, and may hold what a target answered.
         logging.getLogger("apprise").propagate = False
         logging.getLogger("apprise").addHandler(logging.NullHandler())
+        # That of what it sends by has the path of each URL at `log.level: debug`.
+        logging.getLogger("urllib3").setLevel(logging.INFO)
         # Of a URL only its scheme is ever shown: what is behind it may be a password.
         self._targets: list[tuple[str, apprise.Apprise]] = []
         for url in urls:
@@ -85,7 +108,7 @@ class Notifier:
 
     def alarm(self, text: str) -> None:
         """Tell of an alarm."""
-        self.tell("alarm", "Call screener: not in order", text)
+        self.tell("alarm", titled("alarm"), text)
 
     def _run(self) -> None:
         while True:

@@ -221,7 +221,7 @@ def _name_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     given = event.pop("exc_info", None)
     error = given[1] if isinstance(given, tuple) else sys.exception() if given is True else given
     if isinstance(error, BaseException):
-        cause = error.__cause__ or error.__context__
+        cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
         because = f" (after {type(cause).__name__}: {cause})" if cause else ""
         event["exception"] = f"{type(error).__name__}: {error}{because}"
         places = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]

@@ -1,4 +1,11 @@
-"""Text that strangers wrote, made safe to show: on a terminal, in a log, in a table."""
+"""Text made safe to show, on a terminal, in a log or a table: what strangers wrote, what holds a secret."""
+
+import re
+from typing import Final
+
+HIDDEN: Final = "********"
+_USER = re.compile(r"[^:@/?#]*")
+_PASSWORD = re.compile(r"(?<=password=)[^&]*", re.IGNORECASE)
 
 
 def printable(text: str, limit: int) -> str:
@@ -16,3 +23,18 @@ def escaped(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def without_password(url: str) -> str:
+    """A URL with all hidden that may be a password; of one that is no proper URL only the scheme is left."""
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        return HIDDEN if url else ""
+    credentials, at, place = rest.rpartition("@")
+    if set(credentials) & set("/?#"):
+        return f"{scheme}://{HIDDEN}"
+    place, query, asked = place.partition("?")
+    user = _USER.match(credentials)
+    named = user[0] if user else ""
+    hidden = f":{HIDDEN}" if named != credentials else ""
+    return f"{scheme}://{named}{hidden}{at}{place}{query}{_PASSWORD.sub(HIDDEN, asked)}"

@@ -36,6 +36,7 @@ def run(site: Site = None) -> None:
     """Screen calls until stopped (SIGTERM, Ctrl-C). Refuses to start on a bad configuration."""
     loaded = load(site)
     secrets_ = [one.get_secret_value() for one in loaded.ami_secrets().values()]
+    secrets_ += [loaded.settings.redis.url, loaded.settings.ledger.url]
     log, asterisks = loaded.settings.log, loaded.settings.asterisks.values()
     # Where there are several, their names stand on the lines instead.
     pbx = ", ".join(f"{one.host}:{one.port}" for one in asterisks) if len(asterisks) == 1 else ""

@@ -45,6 +45,7 @@ from screener.policy import (
     ProfilesFile,
     compile_policy,
 )
+from screener.text import HIDDEN, without_password
 from screener.wording import Lexicon, Wording
 
 if TYPE_CHECKING:
@@ -56,8 +57,6 @@ M = TypeVar("M", bound=BaseModel)
 
 _NO_ACTIONS = Actions(challenge=None, voicemail=None, reject=None)
 """Stands in for actions that are wrong, while the rest is checked."""
-
-_HIDDEN = "********"
 
 
 class Effective(NamedTuple):
@@ -267,9 +266,9 @@ def _leaves(path: str, node: Node) -> Iterator[Effective]:
 
 def _shown(path: str, text: str) -> str:
     if re.fullmatch(r"screener\.(ami|pbxs\.[^.]+)\.secret", path) and text:
-        return _HIDDEN
+        return HIDDEN
     if path == "screener.notify.urls":
-        return f"{text.partition(':')[0]}://{_HIDDEN}"
+        return f"{text.partition(':')[0]}://{HIDDEN}"
     if path in {"screener.redis.url", "screener.ledger.url"}:
-        return re.sub(r"(?<=//)([^/:@]*:)[^/]+(?=@)|([?&]password=)[^&]+", rf"\1\2{_HIDDEN}", text)
+        return without_password(text)
     return text

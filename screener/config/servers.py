@@ -48,9 +48,9 @@ def _ledger(url: str) -> str:
     except ImportError:
         return f"the extra postgres is not installed: {INSTALL_POSTGRES}"
     try:
-        ports = str(conninfo.conninfo_to_dict(url).get("port", ""))
+        port = str(conninfo.conninfo_to_dict(url).get("port") or "")
     except Error:  # its text may quote the password
-        ports = "none"
-    if not re.fullmatch("[0-9,]*", ports):
-        return "not a URL that PostgreSQL understands; expected postgresql://user@host:port/database"
+        return "not a URL that PostgreSQL understands; expected postgresql://user@host/database"
+    if not re.fullmatch("[0-9,]*", port):
+        return "the port is not a number; within a password write %2F for /"
     return ""

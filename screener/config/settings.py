@@ -79,7 +79,8 @@ _redis_url = such(
         re.ASCII,
     ).fullmatch,
     "expected redis://host:port/0, rediss://…, unix:///path, redis+sentinel://host:port,host:port/MASTER "
-    "or redis+cluster://host:port,host:port, or nothing",
+    "or redis+cluster://host:port,host:port, or nothing; within a password write %2F for /, %23 for #, "
+    "%3F for ?, %40 for @",
 )
 _postgres_url = such(
     re.compile(r"$|postgres(ql)?://[!-~]+").match,

@@ -15,6 +15,7 @@ from screener.doctor.rights import open_to_others
 from screener.errors import NotChecked, StateUnavailable
 from screener.state import asking, connecting
 from screener.state.memory import risk_of
+from screener.text import without_password
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -58,7 +59,7 @@ _COMMANDS = """
 
 async def reachable(patient: Patient) -> AsyncIterator[Finding]:
     """The store answers, and soon."""
-    url = connecting.shown_url(patient.settings.redis.url)
+    url = without_password(patient.settings.redis.url)
     where = url or f"the embedded store in {app.store_directory(patient.settings)}"
     try:
         client = await patient.store()

@@ -50,9 +50,10 @@ def pages(
 
     `faults` is what the reader is to know of the files: changed since they were filed, or missing.
     """
-    told = "".join(f"\nAttention: {one}" for one in faults)
+    told = "".join(f"\nAttention 注意: {one}" for one in faults)
+    told += "\n" if told else ""
     made = {
-        "README.txt": README.format(title=_title(data, "en"), faults=told and told + "\n"),
+        "README.txt": "\n\n".join(README[one].format(title=_title(data, one), faults=told) for one in README),
         "index.html": _index(data, WORDS[lang], lang, blanked=blanked),
         "timeline.csv": "\ufeff" + _csv(data),
         "calls.json": json.dumps(data, ensure_ascii=False, indent=1, sort_keys=True) + "\n",
@@ -133,7 +134,7 @@ def _row(entry: Mapping[str, Any], words: Mapping[str, str], broken: Mapping[int
             for one in entry["wording"]
         ),
     ]
-    ended = " ".join(filter(None, (entry.get("verdict"), entry.get("ended"))))
+    ended = " ".join(words.get(one, one) for one in (entry.get("verdict"), entry.get("ended")) if one)
     talk = f" {entry['talk_s']} s" if entry.get("talk_s") else ""
     cells = [
         f'<a id="n{entry["n"]}">{entry["n"]}</a>',

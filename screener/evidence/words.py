@@ -56,6 +56,24 @@ WORDS: Final[dict[Language, dict[str, str]]] = {
         "withdrawn": "note, withdrawn",
         "withdrawn_by": "Withdrawn {at} by {by}: {because}. It does not count; its files are left out.",
         "robot": "robot",
+        "key": "Key to press",
+        "opt_out": "Way to be called no more",
+        "allow": "let through",
+        "challenge": "asked for a key",
+        "voicemail": "to the voicemail",
+        "reject": "refused",
+        "answered": "answered",
+        "recorded": "recorded",
+        "rejected": "refused",
+        "busy": "busy",
+        "unanswered": "not answered",
+        "abandoned": "hung up",
+        "delivered": "delivered",
+        "held": "held",
+        "filed": "filed",
+        "unreachable": "telephone not reachable",
+        "released": "released",
+        "unknown": "unknown",
     },
     "zh": {
         "title": "案件 {case}：{name}",
@@ -105,6 +123,24 @@ WORDS: Final[dict[Language, dict[str, str]]] = {
         "withdrawn": "备注（已撤回）",
         "withdrawn_by": "已于 {at} 由 {by} 撤回：{because}。不计入任何统计，其附件未收入。",
         "robot": "机器人",
+        "key": "要求按键",
+        "opt_out": "拒绝再来电的方式",
+        "allow": "放行",
+        "challenge": "要求按键验证",
+        "voicemail": "转语音信箱",
+        "reject": "拒接",
+        "answered": "已接听",
+        "recorded": "已录音",
+        "rejected": "已拒接",
+        "busy": "占线",
+        "unanswered": "无人接听",
+        "abandoned": "对方挂断",
+        "delivered": "已送达",
+        "held": "已扣留",
+        "filed": "已归档",
+        "unreachable": "话机无法接通",
+        "released": "已放行",
+        "unknown": "未知",
     },
 }
 
@@ -125,12 +161,13 @@ PLACES: Final[dict[Language, tuple[tuple[str, str], ...]]] = {
     ),
 }  # fmt: skip
 
-README: Final = """\
+README: Final[dict[Language, str]] = {
+    "en": """\
 {title}
 
 index.html       the case, with the recordings; opens in any browser, without network
 summary.en.html  what a complaint asks for; print it or save it as PDF
-summary.zh.html  投诉摘要：可打印或另存为 PDF
+summary.zh.html  the same in Chinese
 timeline.csv     all entries, for a spreadsheet
 calls.json       the same, for programs
 recordings/      sound as Asterisk recorded it: the caller's leg, and both legs (mix)
@@ -153,4 +190,35 @@ A line of ledger.jsonl has "hash", the SHA-256 of the JSON text
 ["before",seq,"pbx","call_id","kind",at_us,"digest"] without spaces, and "digest", the SHA-256 of "salt"
 followed by "body". Lines without a body are of others, in between, or were erased or withheld: they link the
 chain up to the signed checkpoint at its end.
-{faults}"""
+{faults}""",
+    "zh": """\
+{title}
+
+index.html       案件全貌，附录音；任何浏览器都能打开，无需联网
+summary.zh.html  投诉摘要：可打印或另存为 PDF
+summary.en.html  同一摘要的英文版
+timeline.csv     全部条目，供电子表格使用
+calls.json       同样内容，供程序使用
+recordings/      Asterisk 录下的原声：对方一侧（caller），以及双方混音（mix）
+attachments/     由人添加的文件
+ledger.jsonl     本案件在台账中的各行，以及每一行在哈希链中的位置
+SHA256SUMS       除它自身及其签名外，每个文件的 SHA-256
+
+如果下面的命令对每个文件都显示 OK，则导出后未作任何改动（也不应多出任何文件）：
+
+    sha256sum -c SHA256SUMS
+
+这份清单由导出它的系统用 Ed25519 密钥签名：
+
+    openssl pkeyutl -verify -pubin -inkey public-key.pem -rawin -in SHA256SUMS -sigfile SHA256SUMS.sig
+
+密钥谁都能造：请把 public-key.pem 与争议发生之前另行保存的副本比对。一次完成两项核对并检查有无多出的文件：
+screener evidence verify BUNDLE --key FILE
+
+ledger.jsonl 每行的 "hash" 是以下 JSON 文本（不含空格）的 SHA-256：
+["before",seq,"pbx","call_id","kind",at_us,"digest"]
+"digest" 是 "salt" 后接 "body" 的 SHA-256。没有 body 的行属于夹在中间的其他来电，
+或已被抹除、未予提供：它们把哈希链一直接到末尾带签名的检查点。
+{faults}""",
+}
+"""Both stand in README.txt, one below the other."""

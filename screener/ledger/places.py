@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from screener.text import without_password
+
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
@@ -17,7 +19,7 @@ class Postgres:
 
     def __str__(self) -> str:
         """Give host and database, without user and password."""
-        return re.sub(r"//[^/?]*@", "//", self.url).partition("?")[0]
+        return re.sub(r"//[^/?]*@", "//", without_password(self.url)).partition("?")[0]
 
     @property
     def outbox(self) -> Path:

@@ -17,7 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from screener.errors import ConfigError, StateUnavailable
-from screener.text import printable
+from screener.text import printable, without_password
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +30,7 @@ CLUSTER = "redis+cluster://"
 UNKNOWN_TO_CLUSTER = frozenset(("retry", "driver_info", "maint_notifications_config"))
 SENTINEL_CONNECTIONS = 64
 """Nobody waits for a free connection there: one more than these is an error."""
+ESCAPES = "within a password write %2F for /, %23 for #, %3F for ?, %40 for @"
 UNREACHABLE = (OSError, TimeoutError, RedisConnectionError, RedisTimeoutError, RedisClusterException)
 """What a store that is dead, hung, loading or out of reach looks like; TimeoutError is also asyncio's.
 
@@ -64,7 +65,9 @@ def open_client(url: str, *, timeout_s: float, max_connections: int = MAX_CONNEC
         pool = BlockingConnectionPool.from_url(url, max_connections=max_connections, timeout=timeout_s, **how)
     except ValueError as error:
         schemes = f"redis://, rediss://, unix://, {SENTINEL} or {CLUSTER}"
-        raise ConfigError([f"redis.url: {shown_url(url)} is not {schemes}: {error}"]) from error
+        # Python's own words show a part of a password that has a slash in it.
+        why = str(error) if str(error).startswith("expected ") else ESCAPES
+        raise ConfigError([f"redis.url: {without_password(url)} is not {schemes}: {why}"]) from None
     return Redis.from_pool(pool)
 
 
@@ -117,15 +120,6 @@ def _account(url: str) -> dict[str, Any]:
         "username": unquote(read.username) if read.username else None,
         "password": unquote(read.password) if read.password else None,
     }
-
-
-def shown_url(url: str) -> str:
-    """The URL without its password."""
-    try:
-        password = urlsplit(url).password
-    except ValueError:
-        return "the URL"
-    return url.replace(f":{password}@", ":…@") if password else url
 
 
 def describe(error: Exception | str) -> str:

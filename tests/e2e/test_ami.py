@@ -79,32 +79,6 @@ async def test_run__account_without_write_permission__says_what_it_needs() -> No
         assert "It needs `write = call` in manager.conf" in str(lines[-1]["event"])
 
 
-async def test_account__as_shipped__may_do_nothing_but_answer() -> None:
-    async with House.open(screener=False) as house:
-        reader, writer = await asyncio.open_connection("127.0.0.1", house.pbx.ami)
-
-        async def ask(name: str, **headers: str) -> str:
-            lines = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
-            writer.write(f"Action: {name}\r\nActionID: {name}\r\n{lines}\r\n".encode())
-            async with asyncio.timeout(5):
-                while True:
-                    answer = (await reader.readuntil(b"\r\n\r\n")).decode()
-                    if f"ActionID: {name}\r\n" in answer:
-                        return answer
-
-        assert "Success" in await ask("Login", Username="screener", Secret=house.pbx.secret)
-        assert "Success" in await ask("Setvar", Variable="GLOBAL(X)", Value="1")
-        for name, headers in {
-            "Command": {"Command": "core show version"},
-            "Originate": {"Channel": "Local/1@x", "Application": "System", "Data": "id"},
-            "GetConfig": {"Filename": "manager.conf"},
-            "Reload": {},
-            "DBPut": {"Family": "x", "Key": "y", "Val": "z"},
-        }.items():
-            assert "Permission denied" in await ask(name, **headers), name
-        writer.close()
-
-
 def make_certificate(etc: Path) -> None:
     """Write `ami.pem`, which Asterisk reads, and `crt.pem`, which its clients trust."""
     subprocess.run(

@@ -117,7 +117,8 @@ async def test_recording__with_a_notification__arrives_and_a_target_that_hangs_d
             await mailbox(house)
             end = await leaves_message(house, ear)
             told = await asyncio.to_thread(target.taken.get, timeout=15)
-            assert told["title"] == f"{unquote(end['Number'])} left a message for 100"
+            who = unquote(end["Number"])
+            assert told["title"] == f"{who} left a message for 100 · {who} 给 100 留言"
             assert told["message"].startswith("score 0, decided by BLOCKLISTED")
             other = await leaves_message(house, ear)
             record = await house.ended(number=unquote(other["Number"]))

@@ -571,6 +571,13 @@ def test_secret__beside_a_mistake__not_in_the_error() -> None:
     assert "s3cret" not in str(problems("screener.yaml", "ami:\n  secret: [s3cret]\nredis: {url: s3cret}\n"))
 
 
+def test_secret__with_a_slash_in_the_url_of_the_ledger__is_a_mistake_that_shows_nothing_of_it() -> None:
+    [found] = problems("screener.yaml", "ledger:\n  url: postgresql://me:hunter/s3cret@host/db\n")
+    assert found.startswith("site/screener.yaml:2:8: ledger.url: the port is not a number")
+    assert "hunter" not in found
+    assert "s3cret" not in found
+
+
 def test_secret__in_the_environment_of_the_process__is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SECRET_VARIABLE, "s3cret")
     assert load(Path("site")).ami_secrets()[""].get_secret_value() == "s3cret"

@@ -187,5 +187,4 @@ def test_store_url__right__is_taken_and_shown_without_its_password(tmp_path: Pat
 def test_ledger_url__wrong__told_with_its_line_without_its_password(tmp_path: Path, url: str) -> None:
     told = problem(tmp_path, f"ledger:\n  url: {url}\n")
     assert told.startswith("screener.yaml:2:8: ledger.url: ")
-    assert "postgresql://user@host" in told
     assert "hush" not in told

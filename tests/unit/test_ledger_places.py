@@ -349,3 +349,8 @@ async def test_excerpt__of_a_call__ends_with_the_checkpoint_that_it_makes(
     told_of = list(excerpt(place, "", ["1.2"], Signer.of(tmp_path / "key"), withhold=False))
     assert [(one["seq"], one["kind"]) for one in told_of][::3] == [(3, "setup"), (6, "checkpoint")]
     assert verify(place).problems == []
+
+
+@pytest.mark.parametrize("url", ["postgresql://me:pw@host/db", "postgresql://me:p@w@host/db?password=pw"])
+def test_place__with_a_password__is_named_without_it(url: str, tmp_path: Path) -> None:
+    assert str(Postgres(url, tmp_path)) == "postgresql://host/db"
