@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
@@ -31,6 +32,7 @@ UNKNOWN_TO_CLUSTER = frozenset(("retry", "driver_info", "maint_notifications_con
 SENTINEL_CONNECTIONS = 64
 """Nobody waits for a free connection there: one more than these is an error."""
 ESCAPES = "within a password write %2F for /, %23 for #, %3F for ?, %40 for @"
+_SENTINEL_CLIENT = re.compile(r"<redis\..*?\bhost=([^,]+),port=(\d+).*?\)> - ")
 UNREACHABLE = (OSError, TimeoutError, RedisConnectionError, RedisTimeoutError, RedisClusterException)
 """What a store that is dead, hung, loading or out of reach looks like; TimeoutError is also asyncio's.
 
@@ -124,7 +126,8 @@ def _account(url: str) -> dict[str, Any]:
 
 def describe(error: Exception | str) -> str:
     """Why the store gave no answer, on one line; the bare timeout of asyncio has no words of its own."""
-    text = printable(str(error), 200).rstrip(".")
+    # redis-py puts its client with all its settings before what each sentinel said.
+    text = printable(_SENTINEL_CLIENT.sub(r"\1:\2 ", str(error)), 200).rstrip(".")
     if isinstance(error, TimeoutError | RedisTimeoutError):
         return f"no answer in time{': ' + text if text else ''}"
     return text or type(error).__name__
