@@ -15,6 +15,17 @@ die() {
     exit 1
 }
 
+# usage_on_request "$@": with -h or --help, the comment at the beginning of the script that runs, and no more.
+usage_on_request() {
+    local argument
+    for argument in "$@"; do
+        if [[ $argument == -h || $argument == --help ]]; then
+            sed -n '2,/^# shellcheck/{/^# shellcheck/d;s/^# \{0,1\}//;p}' "$0"
+            exit
+        fi
+    done
+}
+
 # step NAME COMMAND…: one line on the terminal; the output goes to a log, shown only when COMMAND fails.
 step() {
     local name=$1 started=$SECONDS log status=0

@@ -163,7 +163,7 @@ def _row(record: CallRecord, zone: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a 
         " ".join(f"{hit['symbol']}({hit['score']:+g})" for hit in verdict.get("hits", [])),
         record.disposition or "…",
         "" if delay is None else f"{delay:.1f}",
-        f"{recording['seconds']:.0f} s {recording['path']}" if recording else "",
+        f"{recording.get('seconds', 0):.0f} s {recording['path']}" if recording else "",
         _said(record.transcript),
     )
 

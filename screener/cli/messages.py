@@ -11,6 +11,7 @@ from screener.cli.common import AsJson, Site, chosen, load, show, show_json, sho
 from screener.config import state_dir
 from screener.errors import ScreenerError
 from screener.ledger import Row
+from screener.ledger.shapes import message as message_of
 from screener.text import printable
 
 cli = typer.Typer(help="SIP messages: what was delivered and what was held.", no_args_is_help=True)
@@ -71,7 +72,7 @@ def show_one(message: Id, site: Site = None, as_json: AsJson = False) -> None:
     show(f"{one['id']} at {at:%Y-%m-%d %H:%M:%S} from {one['call']['shown']} for {one['call']['did']}")
     show(f"{one['state']}" + (f", score {one['verdict']['score']:g}" if one["verdict"] else ", not judged"))
     for hit in one["verdict"].get("hits", []):
-        show(f"  {hit['symbol']} ({hit['score']:+g}): {hit['because']}")
+        show(f"  {hit['symbol']} ({hit['score']:+g}): {hit.get('because', '')}")
     for finding in one["wording"]:
         show(f"  {finding['kind']} {finding['value'] or finding['name']}: {finding['quote']}")
     for line in one["call"]["text"].splitlines():
@@ -90,6 +91,4 @@ def release(message: Id, site: Site = None) -> None:
 def _record(rows: tuple[Row, ...]) -> dict[str, Any]:
     first = next(row for row in rows if row.kind == "message")
     about = {"id": first.call_id, "at": first.at, "state": ledger.state_of(rows)}
-    return about | {name: first.body.get(name) or {} for name in ("call", "verdict", "facts")} | {
-        "wording": first.body.get("wording", [])
-    }  # fmt: skip
+    return about | message_of(first.body) | {"facts": first.body.get("facts") or {}}

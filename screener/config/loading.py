@@ -28,16 +28,10 @@ from screener.config.layers import (
 )
 from screener.config.nodes import Node, Place, Scalar, Sequence, Tree
 from screener.config.packs import packs_of
-from screener.config.pbxs import (
-    UnusableError,
-    complete,
-    secret_of,
-    shared_directories,
-    take_secret,
-    two_secrets,
-)
+from screener.config.pbxs import UnusableError, complete, contradictions, secret_of, take_secret
+from screener.config.servers import unusable_urls
 from screener.config.settings import Settings
-from screener.config.validating import check, key_place, ledger_problems, locate, salvage
+from screener.config.validating import check, key_place, locate, salvage
 from screener.errors import ConfigError
 from screener.policy import (
     UNKNOWN_GROUP,
@@ -116,7 +110,7 @@ class Config:
         for name, pbx in self.settings.asterisks.items():
             key = f"pbxs.{name}" if name else "ami"
             try:
-                found[name] = secret_of(pbx)
+                found[name] = secret_of(pbx, key)
             except UnusableError as error:
                 place = self._place(f"screener.{key}.{error.key}")
                 raise ConfigError([f"{place}: {key}.{error.key}: {error}"]) from None
@@ -147,9 +141,8 @@ def load(
     complete(layers)
     settings = _checked(Settings, SETTINGS, layers)
     if settings is not None:
-        problems += two_secrets(layers.trees[SETTINGS], settings)
-        problems += shared_directories(layers.trees[SETTINGS], settings)
-        problems += ledger_problems(layers.trees[SETTINGS], settings.ledger.url)
+        problems += contradictions(layers.trees[SETTINGS], settings)
+        problems += unusable_urls(layers.trees[SETTINGS], settings)
     actions = _checked(PolicyFile, POLICY, layers)
     feeds = _checked(FeedsFile, FEEDS, layers, defaults_under="feeds")
     examples = _checked(ExamplesFile, EXAMPLES, layers, defaults_under="examples")

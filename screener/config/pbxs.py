@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from pydantic import SecretStr
 
 from screener.config.layers import SETTINGS, Layers
 from screener.config.nodes import Place, Scalar, Tree, merge
-from screener.config.validating import locate
+from screener.config.validating import key_place, locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 SECRET_VARIABLE = "SCREENER_AMI_SECRET"  # noqa: S105 - the name, not the secret
 """Environment variable that holds the secret of the manager account; it wins over the files."""
+SECRETS = {"secret", "secret_file"}
 PLACEHOLDER = "CHANGE-ME"
 """What the shipped manager.conf says in place of a secret."""
 
@@ -30,14 +32,14 @@ class UnusableError(ValueError):
         self.key = key
 
 
-def secret_of(ami: Ami) -> SecretStr:
-    """The secret of an account, read from `secret_file` if one is named; UnusableError if there is none."""
+def secret_of(ami: Ami, key: str) -> SecretStr:
+    """The secret of the account at this key, from `secret_file` if it names one; else UnusableError."""
     if ami.secret.get_secret_value() == PLACEHOLDER:
         raise UnusableError("secret", f"{PLACEHOLDER} is no secret; choose one, in manager.conf too")
     if ami.secret.get_secret_value():
         return ami.secret
     if not ami.secret_file:
-        raise UnusableError("secret", f"is empty; set it, ami.secret_file or ${SECRET_VARIABLE}")
+        raise UnusableError("secret", f"is empty; set it, {key}.secret_file or ${SECRET_VARIABLE}")
     try:
         secret = Path(ami.secret_file).read_text("utf-8").strip()
     except (OSError, ValueError) as error:
@@ -57,14 +59,6 @@ def take_secret(layers: Layers, environ: Mapping[str, str]) -> None:
         ami.key_places.setdefault("secret", place)
 
 
-def two_secrets(tree: Tree, settings: Settings) -> Iterator[str]:
-    """A secret and a file that holds one: it is not clear which is meant."""
-    place = locate(tree, ("ami", "secret_file")).place
-    from_environment = locate(tree, ("ami", "secret")).place.line == 0
-    if settings.ami.secret_file and settings.ami.secret.get_secret_value() and not from_environment:
-        yield f"{place}: ami.secret_file: ami.secret is set as well; keep one of the two"
-
-
 def complete(layers: Layers) -> None:
     """Lay `ami` and `recordings_dir` under each of several Asterisks; who names a secret has no other."""
     tree = layers.trees.get(SETTINGS, Tree(Place(SETTINGS, 1, 1), {}, {}))
@@ -75,19 +69,40 @@ def complete(layers: Layers) -> None:
         if not isinstance(own, Tree):
             continue
         base = Tree(ami.place, dict(ami), ami.key_places)
-        if own.keys() & {"secret", "secret_file"}:
-            base |= {key: Scalar("", ami.place) for key in ("secret", "secret_file")}
+        if own.keys() & SECRETS or not any(map(ami.get, SECRETS)):
+            base |= {key: Scalar("", own.place) for key in SECRETS}
         if "recordings_dir" in tree:
             base["recordings_dir"] = tree["recordings_dir"]
         pbxs[name] = merge(base, own)
 
 
-def shared_directories(tree: Tree, settings: Settings) -> Iterator[str]:
-    """Two Asterisks that record into one directory: each would file what the other recorded."""
-    seen: dict[Path, str] = {}
+def contradictions(tree: Tree, settings: Settings) -> Iterator[str]:
+    """Secrets of which it is not clear which is meant, and what two Asterisks cannot share."""
+    told: set[Place] = set()
+    accounts: dict[tuple[str, ...], Ami] = {("ami",): settings.ami}
+    accounts |= {("pbxs", name): pbx for name, pbx in settings.pbxs.items()}
+    for path, ami in accounts.items():
+        place = locate(tree, (*path, "secret_file")).place
+        from_environment = locate(tree, (*path, "secret")).place.line == 0
+        twice = ami.secret_file and ami.secret.get_secret_value() and not from_environment
+        if twice and place not in told:  # one that has both from `ami` is not told again
+            told.add(place)
+            key = ".".join(path)
+            yield f"{place}: {key}.secret_file: {key}.secret is set as well; keep one of the two"
+    yield from _shared(tree, settings)
+
+
+def _shared(tree: Tree, settings: Settings) -> Iterator[str]:
+    """Two names for one Asterisk; and of two that record into one directory each files what the other did."""
+    owner: dict[object, str] = {}
     for name, pbx in settings.pbxs.items():
-        if other := seen.setdefault(pbx.recordings_dir, name) * (seen[pbx.recordings_dir] != name):
-            place = locate(tree, ("pbxs", name)).place
+        place = key_place(tree, ("pbxs", name))
+        if (other := owner.setdefault((pbx.host.lower(), pbx.port), name)) != name:
+            yield (
+                f"{place}: pbxs.{name}.host: {pbx.host}:{pbx.port} is that of {other}, too; "
+                "each has a manager interface of its own"
+            )
+        if (other := owner.setdefault(os.path.normpath(pbx.recordings_dir), name)) != name:
             yield (
                 f"{place}: pbxs.{name}.recordings_dir: {other} records into {pbx.recordings_dir}, too; "
                 "give each a directory of its own, as SCREENER_SPOOL of its dialplan"

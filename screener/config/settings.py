@@ -68,11 +68,19 @@ def _optional_path(text: str) -> str:
 
 
 _one_line = such(str.isprintable, "expected one line of text")
+_PORT = r"(\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
+_HOST = r"(\[[0-9A-Fa-f:.]+\]|[^][/?#@:,]+)"
+_ACCOUNT = "([^/?#]*@)?"
+_HOSTS = f"{_ACCOUNT}{_HOST}:{_PORT}(,{_HOST}:{_PORT})*"
 _redis_url = such(
     re.compile(
-        r"$|(rediss?|unix)://[^/]*/?|redis\+sentinel://[^/]+:[0-9]+/[^/]|redis\+cluster://[^/]+:[0-9]+/?$"
-    ).match,
-    "expected redis://host:port/0, rediss://…, unix:///path or redis+sentinel://host:port/MASTER, or nothing",
+        rf"|rediss?://{_ACCOUNT}{_HOST}?(:{_PORT})?(/\d*)?(\?.*)?|unix://{_ACCOUNT}/[^/].*"
+        rf"|redis\+sentinel://{_HOSTS}/[^/?#]+(/\d+)?|redis\+cluster://{_HOSTS}/?",
+        re.ASCII,
+    ).fullmatch,
+    "expected redis://host:port/0, rediss://…, unix:///path, redis+sentinel://host:port,host:port/MASTER "
+    "or redis+cluster://host:port,host:port, or nothing; within a password write %2F for /, %23 for #, "
+    "%3F for ?, %40 for @",
 )
 _postgres_url = such(
     re.compile(r"$|postgres(ql)?://[!-~]+").match,
@@ -84,11 +92,7 @@ _number = such(
 )
 
 _listen = such(
-    re.compile(
-        r"$|([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):"
-        r"(\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])",
-        re.ASCII,
-    ).fullmatch,
+    re.compile(rf"|([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):{_PORT}", re.ASCII).fullmatch,
     "expected ADDRESS:PORT, such as 127.0.0.1:9465 or [::1]:9465, or nothing",
 )
 
@@ -103,7 +107,13 @@ HEARD = (
 OptionalLine = Annotated[str, StringConstraints(max_length=255), _one_line]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=255), _one_line]
 DialledPattern = Annotated[str, StringConstraints(pattern=r"^(\*|\+?[A-Za-z0-9_.#-]{1,63}\*?)$")]
-PbxName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+PbxName = Annotated[
+    str,
+    such(
+        re.compile("[a-z0-9][a-z0-9-]{0,31}").fullmatch,
+        "expected a name of 32 characters at most: a to z, 0 to 9, and - but not at the beginning",
+    ),
+]
 Mailbox = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.+-]{1,63}@[A-Za-z0-9_.-]{1,63}$")]
 _apprise_url = such(
     re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+").fullmatch,

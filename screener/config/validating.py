@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from difflib import get_close_matches
 from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -22,7 +21,6 @@ Steps = tuple[int | str, ...]
 
 _KEY = "[key]"
 """What pydantic appends to the path when not the value but the key of a dict is at fault."""
-INSTALL_POSTGRES = "pip install 'asterisk-screener[postgres]'"
 MISSING = "is required, but missing"
 _PLAINLY = {
     "missing": MISSING,
@@ -48,26 +46,6 @@ def check(model: type[M], tree: Tree) -> tuple[M | None, list[str]]:
         return model.model_validate(tree), []
     except ValidationError as error:
         return None, list(_problems(error.errors(include_url=False, include_input=False), model, tree))
-
-
-def ledger_problems(tree: Tree, url: str) -> Iterator[str]:
-    """What is wrong with a ledger in PostgreSQL before it is asked."""
-    if not url:
-        return
-    try:
-        from psycopg import Error, conninfo  # noqa: PLC0415 - an extra, and a fifth of a second
-    except ImportError:
-        why = f"the extra postgres is not installed: {INSTALL_POSTGRES}"
-    else:
-        try:
-            port = str(conninfo.conninfo_to_dict(url).get("port") or "")
-        except Error:  # its text may quote the password
-            why = "not a URL that PostgreSQL understands; expected postgresql://user@host/database"
-        else:
-            if re.fullmatch(r"[0-9,]*", port):
-                return
-            why = "the port is not a number; within a password write %2F for /"
-    yield f"{locate(tree, ('ledger', 'url')).place}: ledger.url: {why}"
 
 
 def salvage(tree: Tree) -> Group | None:

@@ -48,8 +48,13 @@ def modes(patient: Patient) -> Iterator[Finding]:
 
 def _holds_secret(patient: Patient, path: Path) -> bool:
     settings = patient.settings
-    secrets = (settings.ami.secret.get_secret_value(), settings.redis.url, *settings.notify.urls)
-    return (path.name == "screener.yaml" and any(secrets)) or str(path) == settings.ami.secret_file
+    accounts = [settings.ami, *settings.pbxs.values()]
+    secrets = (
+        *(account.secret.get_secret_value() for account in accounts),
+        settings.redis.url, settings.ledger.url, *settings.notify.urls,
+    )  # fmt: skip
+    named = {account.secret_file for account in accounts}
+    return (path.name == "screener.yaml" and any(secrets)) or str(path) in named
 
 
 async def extras(patient: Patient) -> AsyncIterator[Finding]:

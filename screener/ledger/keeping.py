@@ -233,12 +233,7 @@ class Keeper:
             if not done.dry_run:
                 insert(db, [encode(row) for row in self.witness(erased)])
 
-    def _delete_old(
-        self,
-        db: Database,
-        files: list[tuple[list[str], _Recording]],
-        done: Erased,
-    ) -> None:
+    def _delete_old(self, db: Database, files: list[tuple[list[str], _Recording]], done: Erased) -> None:
         with db.transaction():
             holds = held_in(db)
             gone = []
@@ -257,12 +252,7 @@ class Keeper:
         return True
 
     def _blank(
-        self,
-        db: Database,
-        seqs: list[int],
-        gone: list[_Recording],
-        because: str,
-        done: Erased,
+        self, db: Database, seqs: list[int], gone: list[_Recording], because: str, done: Erased
     ) -> None:
         """Within a transaction: take the content of these rows, and say so in one of its own."""
         done.rows += len(seqs)

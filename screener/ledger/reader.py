@@ -11,6 +11,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from screener.ledger.database import to_read, told
+from screener.ledger.shapes import ANY, CALL, END, RECORDING, TRANSCRIPT, VERDICT, section
+from screener.ledger.shapes import message as message_of
 from screener.ledger.sought import Sought
 from screener.ledger.sqlite import KEEPING
 from screener.ledger.store import Row, decode, micros
@@ -191,7 +193,7 @@ def filed(path: Place) -> dict[str, int]:
     with reading(path) as db:
         bodies = db.execute("SELECT body FROM row WHERE kind = 'recording' AND body != '' ORDER BY seq")
         found = [json.loads(body) for (body,) in bodies]
-        return {PurePath(one.get("path", "")).name: one.get("bytes", -1) for one in found}
+        return {PurePath(str(one.get("path", ""))).name: one.get("bytes", -1) for one in found}
 
 
 def ever_erased(path: Place) -> bool:
@@ -246,11 +248,12 @@ def record_of(rows: list[Row]) -> CallRecord:
     body = next((_shown(row.body) for row in record.rows if row.kind == "message"), None)
     if body is None:
         return record
+    about = message_of(body)
     return replace(
         record,
-        call=body["call"],
-        verdict=body.get("verdict", {}),
-        transcript={"text": body["call"].get("text", ""), "wording": body.get("wording", [])},
+        call=about["call"],
+        verdict=about["verdict"],
+        transcript={"text": about["call"]["text"], "wording": about["wording"]},
         end={"disposition": state_of(record.rows)},
     )
 
@@ -261,29 +264,27 @@ def _fold(rows: list[Row]) -> CallRecord:
     bodies = [(row.kind, _shown(row.body)) for row in rows]
     judged = [body for kind, body in bodies if kind in ("setup", "challenge")]
     first, last = (judged[0], judged[-1]) if judged else ({}, {})
+    missing = last.get("missing")
+    filed = [section(body, RECORDING) for kind, body in bodies if kind == "recording"]
     return CallRecord(
         pbx=rows[0].pbx,
         call_id=rows[0].call_id,
         at=rows[0].at,
-        call=_section(first, "call"),
-        facts=_section(last, "facts"),
-        setup=_section(first, "verdict"),
-        verdict=_section(last, "verdict"),
-        timings=_section(first, "timings"),
-        missing=last.get("missing", []),
+        call=section(first.get("call"), CALL),
+        facts=section(last.get("facts"), ANY),
+        setup=section(first.get("verdict"), VERDICT),
+        verdict=section(last.get("verdict"), VERDICT),
+        timings=section(first.get("timings"), ANY),
+        missing=missing if isinstance(missing, list) else [],
         # The end may be told twice, by the dialplan and by a recording that was found after a restart.
-        end={key: value for kind, body in bodies if kind == "end" for key, value in body.items()},
+        end={
+            key: value for kind, body in bodies if kind == "end" for key, value in section(body, END).items()
+        },
         # A file may be filed twice, at the call's end and again after a restart: the later row knows more.
-        recordings=list({body.get("path"): body for kind, body in bodies if kind == "recording"}.values()),
-        transcript=next((body for kind, body in bodies if kind == "transcript"), {}),
+        recordings=list({one["path"]: one for one in filed if one}.values()),
+        transcript=next((section(body, TRANSCRIPT) for kind, body in bodies if kind == "transcript"), {}),
         rows=tuple(rows),
     )
-
-
-def _section(body: dict[str, Any], name: str) -> dict[str, Any]:
-    """A part of a body; empty where it is none, as in a row that no screener wrote."""
-    found = body.get(name)
-    return found if isinstance(found, dict) else {}
 
 
 def _shown(value: Any) -> Any:  # noqa: ANN401 - any JSON value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
@@ -12,7 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
@@ -31,8 +32,12 @@ UNKNOWN_TO_CLUSTER = frozenset(("retry", "driver_info", "maint_notifications_con
 SENTINEL_CONNECTIONS = 64
 """Nobody waits for a free connection there: one more than these is an error."""
 ESCAPES = "within a password write %2F for /, %23 for #, %3F for ?, %40 for @"
-UNREACHABLE = (OSError, TimeoutError, RedisConnectionError, RedisTimeoutError)
-"""What a store that is dead, hung, loading or out of reach looks like; TimeoutError is also asyncio's."""
+_SENTINEL_CLIENT = re.compile(r"<redis\..*?\bhost=([^,]+),port=(\d+).*?\)> - ")
+UNREACHABLE = (OSError, TimeoutError, RedisConnectionError, RedisTimeoutError, RedisClusterException)
+"""What a store that is dead, hung, loading or out of reach looks like; TimeoutError is also asyncio's.
+
+That of a cluster without a node that answers is no RedisError.
+"""
 
 
 def open_client(url: str, *, timeout_s: float, max_connections: int = MAX_CONNECTIONS) -> Redis:
@@ -107,7 +112,7 @@ def _places(url: str) -> list[tuple[str, int]]:
     places = [place.rpartition(":") for place in urlsplit(url).netloc.rpartition("@")[2].split(",")]
     if not all(host and port.isascii() and port.isdigit() for host, _, port in places):
         raise ValueError("expected host:port,host:port")
-    return [(host, int(port)) for host, _, port in places]
+    return [(host.strip("[]"), int(port)) for host, _, port in places]
 
 
 def _account(url: str) -> dict[str, Any]:
@@ -121,7 +126,8 @@ def _account(url: str) -> dict[str, Any]:
 
 def describe(error: Exception | str) -> str:
     """Why the store gave no answer, on one line; the bare timeout of asyncio has no words of its own."""
-    text = printable(str(error), 200).rstrip(".")
+    # redis-py puts its client with all its settings before what each sentinel said.
+    text = printable(_SENTINEL_CLIENT.sub(r"\1:\2 ", str(error)), 200).rstrip(".")
     if isinstance(error, TimeoutError | RedisTimeoutError):
         return f"no answer in time{': ' + text if text else ''}"
     return text or type(error).__name__

@@ -79,6 +79,15 @@ async def test_two_pbxs__recorded_at_each__filed_each_in_its_own_place() -> None
             call.hangup()
             record = await service.record(of(house, "recordings"))
             assert record.recordings[0]["path"].startswith(str(house.pbx.spool))
+        bundle = service.state / "bundle"
+        for command in (
+            ("recordings", "verify"),
+            ("case", "open", "somebody", "--number", number),
+            ("evidence", "export", "1", str(bundle)),
+        ):
+            status, output = await service.command(*command)
+            assert status == 0, output
+        assert len(list(bundle.glob("recordings/*.wav"))) == 4, "the caller's leg and the mix of each call"
 
 
 async def test_two_pbxs__one_is_killed_under_load_of_the_other__the_other_feels_nothing() -> None:

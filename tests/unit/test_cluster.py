@@ -10,9 +10,11 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+from screener.errors import StateUnavailable
 from screener.state import Learning, Lists, Row, State, trust
 from screener.state.embedded import server_binary
 from tests.pbx.asterisk import free_ports
@@ -25,9 +27,9 @@ SLOTS = 16384
 
 
 @asynccontextmanager
-async def cluster() -> AsyncIterator[str]:
-    """Three nodes with a third of the slots each; its URL."""
-    processes = []
+async def cluster() -> AsyncIterator[tuple[str, list[asyncio.subprocess.Process]]]:
+    """Three nodes with a third of the slots each: their URL and their processes."""
+    processes: list[asyncio.subprocess.Process] = []
     with tempfile.TemporaryDirectory(prefix="scr-") as directory:
         try:
             # The nodes speak to each other on these ports plus 10,000.
@@ -43,11 +45,17 @@ async def cluster() -> AsyncIterator[str]:
                     )
                 )
             await asyncio.to_thread(_joined, ports)
-            yield "redis+cluster://" + ",".join(f"127.0.0.1:{port}" for port in ports)
+            yield "redis+cluster://" + ",".join(f"127.0.0.1:{port}" for port in ports), processes
         finally:
-            for process in processes:
-                process.kill()
-                await process.wait()
+            await killed(processes)
+
+
+async def killed(processes: list[asyncio.subprocess.Process]) -> None:
+    """Kill those that still run."""
+    for process in processes:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 def _joined(ports: list[int]) -> None:
@@ -77,7 +85,7 @@ def _until(condition: Callable[[], object]) -> None:
 
 
 async def test_cluster__a_call__is_counted_its_caller_listed_and_what_it_taught_is_known() -> None:
-    async with cluster() as url:
+    async with cluster() as (url, _):
         state, lists, learning = State(url, deadline_s=5), Lists(url, "CN", durable=False), Learning(url, 90)
         try:
             await lists.add(Row(NUMBER, "block", reason="test"))
@@ -94,4 +102,23 @@ async def test_cluster__a_call__is_counted_its_caller_listed_and_what_it_taught_
             assert await state.memory_risk() == ""
         finally:
             for client in (state, lists, learning):
+                await client.close()
+
+
+async def test_cluster__all_nodes_are_killed__calls_are_judged_without_it_and_commands_say_so() -> None:
+    async with cluster() as (url, nodes):
+        # `late` begins when no node is there any more.
+        known, late = State(url, deadline_s=5), State(url, deadline_s=5)
+        lists = Lists(url, "CN", durable=False)
+        try:
+            assert not (await known.observe(NUMBER, "100", "1")).missing
+            await killed(nodes)
+            for state in (known, late):
+                assert (await state.observe(NUMBER, "100", "2")).missing
+                with pytest.raises(StateUnavailable):
+                    await state.memory_risk()
+            with pytest.raises(StateUnavailable, match=r"redis\.url"):
+                await lists.add(Row(NUMBER, "block", reason="test"))
+        finally:
+            for client in (known, late, lists):
                 await client.close()

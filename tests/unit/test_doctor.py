@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from screener.ami import Account, Ami
-from screener.doctor import Check, Level, Patient, made, store
+from screener.doctor import Check, Level, Patient, configuration, made, store
 from screener.doctor.checkup import fine
 from screener.doctor.console import Loaded, applications, functions, sections_of
 from screener.doctor.manager import allowed
@@ -177,3 +177,26 @@ def test_commands_of_the_store__all_that_scripts_call__are_tried() -> None:
     }
     tried = {words[0] for words in json.loads(store._COMMANDS)} | {"DEL", "TIME"}
     assert called <= tried, called - tried
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "pbxs: {a: {secret: hush}}",
+        "ami: {secret_file: FILE}",
+        "pbxs: {a: {secret_file: FILE}}",
+        "ledger: {url: 'postgresql://u:hush@h/d'}",
+        "redis: {url: 'redis://u:hush@h'}",
+    ],
+)
+def test_doctor__others_may_read_a_secret__says_of_which_file(tmp_path: Path, settings: str) -> None:
+    site, secret = tmp_path / "site", tmp_path / "secret"
+    site.mkdir()
+    secret.write_text("hush")
+    readable = secret if "FILE" in settings else site / "screener.yaml"
+    (site / "screener.yaml").write_text(settings.replace("FILE", str(secret)))
+    for path in (secret, site / "screener.yaml"):
+        path.chmod(0o644 if path == readable else 0o640)
+    (found,) = configuration.modes(patient(site))
+    assert found.level is Level.FAIL
+    assert found.what.startswith(f"{readable}: every user of this machine has the rights r")

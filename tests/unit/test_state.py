@@ -414,3 +414,12 @@ async def test_observe__hundreds_at_once__the_flood_does_not_look_like_a_dead_st
     await lists.close()
     seen = await asyncio.gather(*(state.observe(CALLER, "100", f"2.{n}") for n in range(600)))
     assert all(one.facts.get("list.block") for one in seen)
+
+
+async def test_observe__no_sentinel_answers__the_reason_names_address_and_fault() -> None:
+    state = State("redis+sentinel://127.0.0.1:1/m", deadline_s=5)
+    try:
+        missing = (await state.observe("+8613912345678", "100", "1")).missing or ""
+    finally:
+        await state.close()
+    assert missing == "No master found for 'm' : 127.0.0.1:1 network:ConnectionError"
