@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import pwd
@@ -104,7 +105,8 @@ class Cluster:
         assert self.process is not None
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         for pid in [self.process.pid, *map(int, children)]:
-            os.kill(pid, signum)
+            with contextlib.suppress(ProcessLookupError):  # one of a connection that has just ended
+                os.kill(pid, signum)
 
     def url(self, database: str, user: str = "postgres") -> str:
         """Where a database answers."""

@@ -175,6 +175,8 @@ class Ami:
         with contextlib.suppress(AmiError):
             if self._leading and await self._leading.hand_over(for_good=True):
                 self._screening(now=False)
+            elif self._leading and await self._leading.lease.accompanied():
+                self._leaving = False  # until the line ends we answer, and then the other one
             else:
                 await self._set_heartbeat(0)
 

@@ -111,6 +111,13 @@ class Lease:
         fresh = self._time() - self._standby_at < 3 * RENEW_S
         return name if fresh and (rest.endswith("+") or self.fit()) else ""
 
+    async def accompanied(self) -> bool:
+        """Whether another screener is there, though it was too slow lately to be named: it leads without us.
+
+        AmiError when Asterisk does not say.
+        """
+        return self._standby != "" and await self._ask(self._sessions()) != ["1"]
+
     async def give(self, heir: str, after: str, *, for_good: bool) -> None:
         """Let go of the lease and name who has it from now on; `after` is the event that we took last."""
         self._until, self._given = 0.0, for_good
@@ -146,7 +153,7 @@ class Lease:
         _, mark, sessions = await self._ask(
             _set(STANDBY_VARIABLE, us),
             _global(LEADER_VARIABLE),
-            _get(f"AMI_CLIENT({self._user},sessions)"),
+            self._sessions(),
         )
         owner, what, after = _parts(mark)
         if owner == self.name and what == _NEXT:
@@ -171,6 +178,9 @@ class Lease:
             since = 0.0 if named else self._seen_at
             self.term = Term(self.term.number + 1, after, since, follows=named or since > 0)
             self._seen, self._seen_at = "", 0.0
+
+    def _sessions(self) -> Action:
+        return _get(f"AMI_CLIENT({self._user},sessions)")
 
     async def _ask(self, *actions: Action) -> list[str]:
         """The values of the variables that were asked for."""

@@ -280,6 +280,7 @@ def test_config__url_that_is_none__is_refused_without_being_quoted(tmp_path: Pat
     assert "geheim" not in str(raised.value)
 
 
+COMPANY = {"kind": "company", "name": "company", "value": "Acme", "quote": "Acme"}
 STORY = [
     told(1, e164="+8613912345678", number="013912345678"),
     Row("1.2", "end", NOON, {"number": "013912345678", "disposition": "answered"}),  # nobody judged it
@@ -291,13 +292,13 @@ STORY = [
     Row("1.6", "campaign", NOON, {"campaign": 77}),
     told(7, e164="+33999999999"),
     told(8, e164="+33888888888"),
-    Row("1.8", "transcript", NOON, {"text": "x", "wording": [{"kind": "company", "value": "Acme"}]}),
+    Row("1.8", "transcript", NOON, {"text": "x", "wording": [COMPANY]}),
     Row("1.9", "transcript", NOON, {"text": "x", "wording": []}),
     told(9, e164="+33777777777"),
     told(10, e164="+33777777778", name='"campaign":7'),
     Row("m1", "message", NOON, {"call": {"e164": "+8613912345678", "text": "pay"}, "wording": []}),
     Row("m2", "message", NOON, {"call": {"e164": "+4411", "text": "pay"},
-                                 "wording": [{"kind": "company", "value": "acme"}]}),
+                                 "wording": [COMPANY | {"value": "acme"}]}),
     Row("m3", "message", NOON, {"call": {"e164": "+4412", "text": "pay"}, "wording": []}),
     Row("1.11", "setup", NOON, {"call": {"number": "95588", "e164": ""}}),
 ]  # fmt: skip

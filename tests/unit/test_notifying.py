@@ -59,3 +59,6 @@ def test_notifier__target_that_hangs__costs_whoever_tells_nothing(target: Target
         assert time.monotonic() - began < 2
     assert 48 <= len(logs) <= 50
     assert {line["event"] for line in logs} == {"too many notifications wait: one is left out"}
+    target.open.set()
+    for _ in range(BOUND):  # what waits would fail beside other tests, one each five seconds
+        target.taken.get(timeout=10)
