@@ -109,8 +109,8 @@ class House:
     async def answered(self, within: float = RING_S) -> Dialog:
         """Wait until our telephone rings and has been answered, and the latest caller knows it."""
         ringing = await self.rings(within)
-        await asyncio.wait_for(ringing.answered.wait(), within)
-        # A hangup before the answer has reached the caller would be a cancelled call.
+        await asyncio.wait_for(ringing.acknowledged.wait(), within)
+        # A hangup before the answer has reached Asterisk and the caller would be a cancelled call.
         latest = list(self.caller.dialogs.values())[-1]
         await asyncio.wait_for(latest.answered.wait(), within)
         return ringing

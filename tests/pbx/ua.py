@@ -95,6 +95,8 @@ class Dialog:
     incoming: bool = False
     began: float = field(default_factory=time.monotonic)
     answered: asyncio.Event = field(default_factory=asyncio.Event)
+    acknowledged: asyncio.Event = field(default_factory=asyncio.Event)
+    """Our answer has reached Asterisk."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     ringing: asyncio.Event = field(default_factory=asyncio.Event)
     answered_at: float = 0.0
@@ -305,9 +307,11 @@ class UserAgent(asyncio.DatagramProtocol):
             if call_id not in self.dialogs:
                 self._spawn(self._ring(data, call_id))
             return
-        if method == b"ACK":
-            return
         dialog = self.dialogs.get(call_id)
+        if method == b"ACK":
+            if dialog:
+                dialog.acknowledged.set()
+            return
         self._reply(data, 200, b"OK")
         if method == b"MESSAGE":
             self.messages.put_nowait(data)
