@@ -62,7 +62,7 @@ async def wake(patient: Patient) -> AsyncIterator[Finding]:
     """Asterisk can press a key as if the caller had, which ends his wait."""
     notice = "each caller waits the whole deadline, half a second, before his telephone rings"
     shown = await patient.console("manager show command PlayDTMF")
-    if "Info about Manager Command" not in shown:
+    if "Action: PlayDTMF" not in shown:
         yield fail("there is no action PlayDTMF", notice, "asterisk -rx 'module load app_senddtmf.so'")
     elif "[Arguments]" not in shown:
         raise NotChecked("this Asterisk has no documentation of its actions")
@@ -227,15 +227,19 @@ async def heartbeat(patient: Patient) -> AsyncIterator[Finding]:
 
 
 async def sessions(patient: Patient) -> AsyncIterator[Finding]:
-    """One screener, and no more, uses the account."""
+    """The screener uses the account, others that stand by, and nobody else."""
     name = patient.pbx.username
+    mark = await patient.value("GLOBAL(SCREENER_STANDBY)")
     asked = f"AMI_CLIENT({name},sessions)"
     if int(await patient.value(asked) or 0) > SESSIONS:
         await asyncio.sleep(GONE_S)
-    if (others := int(await patient.value(asked) or 0) - SESSIONS) > 0:
-        what = f"{others} more than one screener is logged in as {name}"
-        notice = "each call is answered twice, and the first verdict counts, by whichever rules"
-        mend = "asterisk -rx 'manager show connected' names their addresses; stop all but one"
+    others = int(await patient.value(asked) or 0) - SESSIONS
+    if others > 0 and mark != await patient.value("GLOBAL(SCREENER_STANDBY)"):
+        yield fine(f"{others} besides the screener that answers: standing by")
+    elif others > 0:
+        what = f"{others} more than one screener is logged in as {name}, and none of them stands by"
+        notice = "one older than the lease would answer each call, too; any makes a take-over slower, 2 s"
+        mend = "asterisk -rx 'manager show connected' names their addresses; stop what is no such screener"
         yield fail(what, notice, mend)
 
 
@@ -251,7 +255,8 @@ async def _trunks(patient: Patient) -> dict[str, dict[str, str]]:
             name = _ENDPOINT.match(block)
             # A telephone that registers is no trunk; nor is one that we only call.
             if name and "<" not in name[1] and "InAuth:" not in block:
-                found[name[1].split("/")[0]] = ", ".join(re.findall(r"^ +Match: +(\S+)", block, re.MULTILINE))
+                match = re.findall(r"^ +Match: +(\S+)$", block, re.MULTILINE)
+                found[name[1].split("/")[0]] = ", ".join(match)
         return {
             name: settings_of(await patient.console(f"pjsip show endpoint {name}")) | {"match": match}
             for name, match in list(found.items())[:ENDPOINTS_MAX]

@@ -307,11 +307,10 @@ class UserAgent(asyncio.DatagramProtocol):
             if call_id not in self.dialogs:
                 self._spawn(self._ring(data, call_id))
             return
-        dialog = self.dialogs.get(call_id)
         if method == b"ACK":
-            if dialog:
-                dialog.acknowledged.set()
+            self._acknowledged(call_id)
             return
+        dialog = self.dialogs.get(call_id)
         self._reply(data, 200, b"OK")
         if method == b"MESSAGE":
             self.messages.put_nowait(data)
@@ -319,6 +318,10 @@ class UserAgent(asyncio.DatagramProtocol):
             if method == b"CANCEL":
                 self._reply(dialog._request, 487, b"Request Terminated")
             dialog._finish()
+
+    def _acknowledged(self, call_id: bytes) -> None:
+        if dialog := self.dialogs.get(call_id):
+            dialog.acknowledged.set()
 
     def _response(self, dialog: Dialog, data: bytes) -> None:
         status = int(data[8:11])
