@@ -100,13 +100,16 @@ async def modules(patient: Patient) -> AsyncIterator[Finding]:
 
 
 def _provider(data: Path, kind: str, name: str) -> str:
-    """The module that has an application or a function, by Asterisk's own documentation."""
+    """The module that has an application or a function, by Asterisk's own documentation.
+
+    That of 16 names no modules: there they are called like what is in them.
+    """
     for path in sorted((data / "documentation").glob("core-*.xml")):
         for tag in re.findall(rf"<{kind}\s[^>]*>", path.read_text("utf-8", "replace")):
             about = dict(re.findall(r'(\w+)="([^"]*)"', tag))
             if about.get("name") == name and about.get("module"):
                 return str(about["module"])
-    return f"{'app' if kind == 'application' else 'func'}_{name.lower()}"
+    return f"{'app' if kind == 'application' else 'func'}_{name.lower().replace('_', '')}"
 
 
 async def contexts(patient: Patient) -> AsyncIterator[Finding]:
