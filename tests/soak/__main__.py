@@ -104,8 +104,7 @@ async def _under_way(house: House, traffic: Traffic, faults: Faults, seconds: fl
     await asyncio.sleep(QUIET_S)
     breaking = start(faults.run(max(0.0, seconds - 4 * QUIET_S), seconds / 2))
     beside.append(start(_progress(traffic, faults, began, seconds)))
-    await placing
-    await breaking
+    await asyncio.gather(placing, breaking)  # a fault that cannot be made ends the run at once
     await traffic.finished(ROBOT_S + 15)
     await traffic.until(lambda: all(one.end or one.kind == "message" or not one.answered
                                     for one in traffic.placed.values()), 10)  # fmt: skip
