@@ -108,12 +108,15 @@ class Filing:
         since = self._clock() - timedelta(seconds=STILL_WRITTEN_S)
         if not found or any(not one.complete and one.closed_at > since for one in found):
             return
+        # A screener that was killed may have filed the end of the call, and no more.
+        call = await asyncio.to_thread(ledger.call, self._ledger.path, stem.name)
         if stem.name in self._concluded:  # its end has come meanwhile
             return
         log.info("a recording made while the screener was away", stem=str(stem))
-        ended = max(one.closed_at for one in found)
-        self._ledger.append(Row(stem.name, "end", ended, {"disposition": "recorded"}))
-        self._file(stem.name, found, "")
+        if not (call and call.end):
+            ended = max(one.closed_at for one in found)
+            self._ledger.append(Row(stem.name, "end", ended, {"disposition": "recorded"}))
+        self._file(stem.name, found, call.end.get("notice_at", "") if call else "")
 
     async def _settled(self, stem: Path, deadline_s: float) -> list[Recording]:
         try:

@@ -20,7 +20,7 @@ from tests.pbx.asterisk import ROOT
 from tests.pbx.faults import Line, brief
 from tests.pbx.house import House
 from tests.soak import account, growth
-from tests.soak.faults import Faults, disks
+from tests.soak.faults import LOG, Faults, disks
 from tests.soak.report import Report, shown, written_into
 from tests.soak.traffic import BLOCKED, FRIENDS, ROBOT_S, Traffic
 
@@ -55,12 +55,18 @@ async def soak(minutes: float, rate: float, seed: int, keep: Path | None = None)
         await house.service.start()
         await lists(house)
         await stack.enter_async_context(traffic.open())
+        if keep:
+            stack.callback(copy, house, keep)  # also, and above all, of a soak that fails
         report = await _under_way(house, traffic, faults, minutes * 60, rate)
         report.minutes, report.rate, report.seed, report.left_out = minutes, rate, seed, left_out
-        if keep:
-            for name in ("pbx/log", "pbx/spool", "site", "state"):
-                shutil.copytree(house.directory / name, keep / name, ignore=shutil.ignore_patterns("*.sock"))
         return report
+
+
+def copy(house: House, keep: Path) -> None:
+    """Keep what is on the house's disks, and what the screener logged."""
+    for name in ("pbx/log", "pbx/spool", "site", "state"):
+        shutil.copytree(house.directory / name, keep / name, ignore=shutil.ignore_patterns("*.sock"))
+    shutil.copyfile(house.directory / LOG, keep / LOG)
 
 
 def restrict(faults: Faults, *, small: bool) -> str:
@@ -100,11 +106,17 @@ async def _under_way(house: House, traffic: Traffic, faults: Faults, seconds: fl
     samples: list[growth.Sample] = []
     start, began = asyncio.create_task, time.time()
     beside = [start(growth.watch(house, samples)), start(_sweep(faults))]
-    placing = start(traffic.place(rate, seconds))
-    await asyncio.sleep(QUIET_S)
-    breaking = start(faults.run(max(0.0, seconds - 4 * QUIET_S), seconds / 2))
     beside.append(start(_progress(traffic, faults, began, seconds)))
-    await asyncio.gather(placing, breaking)  # a fault that cannot be made ends the run at once
+    try:
+        async with asyncio.TaskGroup() as both:  # a fault that cannot be made ends the run at once
+            both.create_task(traffic.place(rate, seconds))
+            await asyncio.sleep(QUIET_S)
+            both.create_task(faults.run(max(0.0, seconds - 4 * QUIET_S), seconds / 2))
+    except ExceptionGroup as error:
+        faults.sweep()
+        for one in [*faults.windows[-8:], *faults.complaints[-8:]]:
+            error.add_note(str(one))
+        raise
     await traffic.finished(ROBOT_S + 15)
     await traffic.until(lambda: all(one.end or one.kind == "message" or not one.answered
                                     for one in traffic.placed.values()), 10)  # fmt: skip

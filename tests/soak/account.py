@@ -28,12 +28,14 @@ LAST_MOMENT_S = 0.3
 """A killed screener takes the rows of its last 50 ms along (docs/faults.md), and what it had in hand; a line
 that is cut, what was on it.
 """
+RECORD_S = 0.5
+"""Asterisk writes its record of a call so long after its end; a killed one takes along what it had not written."""
 WITHHELD = {"robot", "person"}
 
 
 @dataclass
 class Account:
-    """The whole account. `lost` and `unexplained` must be empty, everything else is counted."""
+    """The whole account. `lost` must be empty, everything else is counted."""
 
     reached: Counter[str] = field(default_factory=Counter)
     placed: Counter[str] = field(default_factory=Counter)
@@ -82,7 +84,7 @@ def died(one: Placed, windows: list[Window]) -> bool:
     return any(
         window.kind == "Asterisk restarted"
         and one.at <= window.mended
-        and (one.over or one.at + longest) >= window.began
+        and (one.over + RECORD_S if one.over else one.at + longest) >= window.began
         for window in windows
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from tests.pbx.house import House
     from tests.soak.traffic import Traffic
 
+LOG = "screener.log"
+"""Everything that the screener logged, in the house's folder."""
 DISK_MIB = 8192
 AGAIN_WITHIN_S = 45.0
 """Calls must be screened so soon after a fault; else the soak says so and goes on."""
@@ -91,6 +94,12 @@ class Faults:
             await self.kinds[kind](window)
             window.mended = time.time()
             await self._screened(window)
+            self._alive()
+
+    def _alive(self) -> None:
+        process = self.house.service.process
+        if process and process.returncode is not None:
+            raise RuntimeError(f"the screener ended by itself, with status {process.returncode}")
 
     async def _screened(self, window: Window) -> None:
         """Wait until both a caller rings and a blocked one is recorded by a verdict, as ever."""
@@ -111,7 +120,7 @@ class Faults:
         window.screened = since()
 
     def sweep(self) -> None:
-        """Keep what the screener complained of, and let go of the rest of its log and of the line's."""
+        """Note what the screener complained of, and put its log into a file, and let go of the line's."""
         lines = self.house.service.lines
         self.complaints += [
             one | {"heard": time.time()}
@@ -119,7 +128,10 @@ class Faults:
             if one.get("level") in {"error", "critical"} or "exception" in one or "level" not in one
         ]
         # `connected` looks for a line of the same moment.
-        self.house.service.lines = [one for one in lines if str(one.get("event", "")).startswith("connected")]
+        kept = [one for one in lines if str(one.get("event", "")).startswith("connected")]
+        with (self.house.directory / LOG).open("a") as log:
+            log.writelines(f"{json.dumps(one)}\n" for one in lines if one not in kept)
+        self.house.service.lines = kept
         self.line.sent = b""
 
     def _some(self, low: float, high: float) -> Awaitable[None]:
@@ -208,7 +220,9 @@ class Faults:
         self._set(0)
 
     def _set(self, skew_s: int) -> None:
-        self.offset.write_bytes(skew_s.to_bytes(8, sys.byteorder, signed=True))
+        # In place: the file is mapped into the screener, which would die of a moment without its page.
+        with os.fdopen(os.open(self.offset, os.O_WRONLY | os.O_CREAT, 0o644), "wb") as offset:
+            offset.write(skew_s.to_bytes(8, sys.byteorder, signed=True))
 
     def skewable(self) -> dict[str, str]:
         """The environment in which the screener's clock, and its store's, follows `skew`; raises OSError."""

@@ -68,3 +68,18 @@ async def test_recording__of_a_call_that_nobody_heard_end__is_filed_by_the_look_
         await written.flush()
         rows = [row for one in ledger.oldest_first(written.path) for row in one]
     assert Counter(row.kind for row in rows) == {"recording": 2, "end": 1}
+
+
+async def test_recording__of_a_call_whose_end_alone_outlived_the_screener__is_filed_by_that_end(
+    tmp_path: Path,
+) -> None:
+    stem, heard = tmp_path / "spool/2026-03-04" / CALL, "2026-03-04T11:59:58Z"
+    for leg in ("caller", "mix"):
+        write(stem.with_name(f"{CALL}-{leg}.wav"), hush(1))
+    with ledger.Ledger.open(tmp_path / "ledger.db") as written:
+        written.append(ledger.Row(CALL, "end", NOW, {"disposition": "recorded", "notice_at": heard}))
+        await filing(tmp_path, written).adopt()
+        await written.flush()
+        rows = [row for one in ledger.oldest_first(written.path) for row in one]
+    assert Counter(row.kind for row in rows) == {"recording": 2, "end": 1}
+    assert {row.body["notice_played_at"] for row in rows if row.kind == "recording"} == {heard}
