@@ -77,6 +77,10 @@ async def _why_silent(patient: Patient) -> str:
     there = shown.get("TLS Bindaddress" if settings.tls.enabled else "TCP Bindaddress", "?")
     if settings.tls.enabled and shown.get("TLS Enable") != "Yes":
         return f"manager.conf, [general]: tlsenable=yes, tlscertfile=…; {RELOAD}"
+    host, port = there.rpartition(":")[0].strip("[]"), there.rpartition(":")[2]
+    ours = LOCAL if settings.host in LOCAL else {settings.host}
+    if port == str(settings.port) and host in {"0.0.0.0", "::", *ours}:  # noqa: S104 - compared
+        return f"Asterisk says that it listens on {there}, and does not: systemctl restart asterisk"
     return f"screener.yaml: ami.host and ami.port: Asterisk listens on {there}; then restart the screener"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,7 +71,7 @@ async def test_doctor__as_a_command__prints_lines_or_json_and_exits_by_what_it_f
     code, out = await here.service.command("doctor", *etc)
     assert code == 0, out
     assert "0 FAIL" in out
-    assert "Asterisk 22" in out
+    assert re.search(r"Asterisk (16|22)\.", out)
     with here.configured(ami={**here.service.settings["ami"], "secret": "another"}):
         code, out = await here.service.command("doctor", "--only", "manager", "--json", *etc)
     assert code == 1

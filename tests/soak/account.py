@@ -29,7 +29,7 @@ LAST_MOMENT_S = 0.3
 that is cut, what was on it.
 """
 RECORD_S = 0.5
-"""Asterisk writes its record of a call so long after its end; a killed one takes along what it had not written."""
+"""Asterisk writes the record of a call so long after its end; what it had not written dies with it."""
 WITHHELD = {"robot", "person"}
 
 
