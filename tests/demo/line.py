@@ -84,8 +84,7 @@ class Line:
 
     async def is_told_a_key(self) -> str:
         """Wait until the voice names a digit; the digit."""
-        after = len(self.dialog.rtp.heard)
-        heard = self.dialog.hear(sound.keys(), PROMPT_S, after)
+        heard = self.dialog.hear(sound.keys(), PROMPT_S, self.dialog.heard_to)
         return str(await self._step("listening", heard, PROMPT_S))
 
     async def obeys(self) -> None:

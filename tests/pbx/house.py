@@ -130,7 +130,7 @@ class House:
 
     async def hears_keys(self, call: Dialog, keys: int = KEYS) -> str:
         """Wait until the caller hears which keys to press, one after the other."""
-        return "".join([await self.hears_key(call, after=len(call.rtp.heard)) for _ in range(keys)])
+        return "".join([await self.hears_key(call, after=call.heard_to) for _ in range(keys)])
 
     async def obeys(self, call: Dialog, *, thinks_s: float = 0, instead: str = "") -> None:
         """Press the keys that the voice names, `thinks_s` after hearing them; or others `instead`."""
