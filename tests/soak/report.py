@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.soak.account import rank
@@ -64,7 +64,8 @@ class Report:
                         "lasted_s": one.mended - one.began,
                         "again_s": one.screened - one.mended if one.screened else None}
                        for one in self.windows],
-            "growth": self.slopes, "late_s": self.late_s, "ledger": self.ledger,
+            "growth": self.slopes, "samples": [astuple(one) for one in self.samples[::10]],
+            "late_s": self.late_s, "ledger": self.ledger,
             "complaints": dict(Counter(f"{one.get('event')}: {one.get('reason', '')}"[:300]
                                        for one in self.complaints)),
             "missed": self.missed,
