@@ -79,6 +79,8 @@ def test_command__used_rightly__prints_and_exits_0(run: Command, arguments: list
         (["reload"], 7, "no screener is running"),
         (["config", "schema", "feedz"], 2, "feedz"),
         (["calls", "--last", "3x"], 2, "90m, 12h or 30d"),
+        (["calls", "--last", "999999d"], 2, "90m, 12h or 30d"),
+        (["list", "add", "block", "17712345678", "--expires", "999999d"], 2, "90m, 12h or 30d"),
         (["calls", "--limit", "0"], 2, "--limit"),
         (["list", "add", "block", "0"], 2, "0"),
         (["list", "add", "block", "+861055550100"], 2, "own"),
