@@ -85,8 +85,11 @@ P = TypeVar("P", bound=Part)
 
 
 def has_store(settings: Settings) -> bool:
-    """Whether there is a store to ask; without one nobody has called before."""
-    return bool(settings.redis.url) or app.store_directory(settings).is_dir()
+    """Whether there is a store to ask, if only in vain; without one nobody has called before."""
+    try:
+        return bool(settings.redis.url) or app.store_directory(settings).is_dir()
+    except PermissionError:
+        return True
 
 
 @asynccontextmanager
