@@ -128,6 +128,7 @@ def _read_directory(directory: Path, shown: str) -> Layers:
         names = sorted(_names(directory))
     except OSError as error:
         layers.problems.append(f"{shown}:1:1: directory: cannot be read: {why(error)}")
+        layers.broken.add(SETTINGS)  # by the shipped ones alone another service may run
         return layers
     for name in names:
         file = f"{shown}/{name}"
