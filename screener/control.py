@@ -28,6 +28,7 @@ ASK_S = 10.0
 """How long a command waits for the service; a reload of 1,000 rules takes a second."""
 _READ_S = 5.0
 _MAX_LINE = 4096
+_UNHEARD = {"error": "unknown command"}
 _MAX_PATH = 100
 """Bytes in the path of a unix socket, of which Linux takes 107."""
 
@@ -60,7 +61,10 @@ async def serving(directory: Path, commands: Commands) -> AsyncIterator[None]:
 
 
 def ask(directory: Path, command: str, *about: str) -> dict[str, Any]:
-    """The running service's answer; NotRunning if there is none, with what to do about it."""
+    """The running service's answer; NotRunning if there is none, with what to do about it.
+
+    An answer with `error` says why the service did not do it.
+    """
     try:
         with _short(directory) as path, socket.socket(socket.AF_UNIX) as line:
             line.settimeout(ASK_S)
@@ -77,7 +81,7 @@ def ask(directory: Path, command: str, *about: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         reason = "no answer in time" if isinstance(error, TimeoutError) else str(error)
         raise NotRunning(f"the screener on {directory} does not answer: {reason}") from error
-    if not isinstance(reply, dict) or "error" in reply:
+    if not isinstance(reply, dict) or reply == _UNHEARD:
         raise NotRunning(f"the screener on {directory} answers: {reply!r}; is it of another version?")
     return reply
 
@@ -134,11 +138,7 @@ async def _answer(
             line = await reader.readline()
         request = json.loads(line or b"null")
         name = str(request["command"]) if isinstance(request, dict) else ""
-        reply = (
-            await commands[name](*map(str, request.get("about", ())))
-            if name in commands
-            else {"error": "unknown command"}
-        )
+        reply = await commands[name](*map(str, request.get("about", ()))) if name in commands else _UNHEARD
         writer.write(json.dumps(reply, default=str).encode() + b"\n")
         await writer.drain()
     except (OSError, ValueError, LookupError):

@@ -47,6 +47,7 @@ class Server(AbstractContextManager["Server"]):
     """Answers at `listen` (`host:port`) within the block; an address in use is logged, and tried again."""
 
     def __init__(self, listen: str, pages: Pages) -> None:
+        self._listen = listen
         host, _, port = listen.rpartition(":")
         self._host, self._port, self._pages = host.strip("[]"), int(port), pages
         self._visits: dict[asyncio.WriteTransport, None] = {}
@@ -76,7 +77,10 @@ class Server(AbstractContextManager["Server"]):
             except OSError as error:
                 if str(error) != told:
                     told = str(error)
-                    log.error("no metrics and no probes: nobody can listen there", reason=told)
+                    log.error(
+                        "no metrics and no probes: nobody can listen at metrics.listen",
+                        address=self._listen, reason=told,
+                    )  # fmt: skip
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), AGAIN_S)
                 continue

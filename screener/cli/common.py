@@ -40,7 +40,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 
 T = TypeVar("T")
 
-_SPAN = re.compile(r"(\d{1,6})([mhd])")
+# Of days not more than there are in the calendar, which begins with the year 1.
+_SPAN = re.compile(r"(\d{1,5})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _WIDE = 160
 
@@ -67,7 +68,9 @@ def span(text: str) -> timedelta:
     """Read 90m, 12h or 30d; anything else ends the command with a plain message."""
     match = _SPAN.fullmatch(text)
     if not match:
-        raise typer.BadParameter(f"{text!r} is not a length of time such as 90m, 12h or 30d")
+        raise typer.BadParameter(
+            f"{text!r} is not a length of time such as 90m, 12h or 30d; five digits at most"
+        )
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
@@ -82,8 +85,11 @@ P = TypeVar("P", bound=Part)
 
 
 def has_store(settings: Settings) -> bool:
-    """Whether there is a store to ask; without one nobody has called before."""
-    return bool(settings.redis.url) or app.store_directory(settings).is_dir()
+    """Whether there is a store to ask, if only in vain; without one nobody has called before."""
+    try:
+        return bool(settings.redis.url) or app.store_directory(settings).is_dir()
+    except PermissionError:
+        return True
 
 
 @asynccontextmanager

@@ -53,6 +53,9 @@ def refresh(
     """Fetch now. A feed that is refused stays as it was; the exit code is 2 if there was one."""
     loaded = load(site)
     names = [_known(loaded, name)] if name else [one.name for one in terms_of(loaded.feeds)]
+    if not names:
+        show("no feed is switched on: set feeds.NAME.enabled in feeds.yaml")
+        return
 
     async def each(feeds: Refresher) -> list[str]:
         refused = []

@@ -29,6 +29,8 @@ FILES = (SETTINGS, POLICY, FEEDS, PROFILES, EXAMPLES)
 Stamps: TypeAlias = tuple[tuple[str, int, int, int], ...]
 """Name, time of change, size and identity of each file of the site: another one, another stamp."""
 
+CLOSED = "the screener's own user must be able to read it; as another user run this as root"
+"""What to do about a file that who asks may not read: the service, or somebody at a terminal."""
 _SHIPPED = "shipped"
 """Shown in front of shipped files instead of the place where they happen to be installed."""
 
@@ -90,6 +92,11 @@ def read_layers(shipped: Path, site: Path | None) -> Layers:
     return layers
 
 
+def why(error: OSError) -> str:
+    """Why a file cannot be read, and what to do about it where it is one of rights."""
+    return f"{error.strerror}; {CLOSED}" if isinstance(error, PermissionError) else str(error.strerror)
+
+
 def variants(shipped: Path) -> list[str]:
     """The names of the variants that come with the screener."""
     return sorted(path.name for path in (shipped / VARIANTS).glob("[a-z]*") if path.is_dir())
@@ -120,7 +127,8 @@ def _read_directory(directory: Path, shown: str) -> Layers:
     try:
         names = sorted(_names(directory))
     except OSError as error:
-        layers.problems.append(f"{shown}:1:1: directory: cannot be read: {error.strerror}")
+        layers.problems.append(f"{shown}:1:1: directory: cannot be read: {why(error)}")
+        layers.broken.add(SETTINGS)  # by the shipped ones alone another service may run
         return layers
     for name in names:
         file = f"{shown}/{name}"
@@ -130,7 +138,7 @@ def _read_directory(directory: Path, shown: str) -> Layers:
         try:
             raw = (directory / name).read_bytes()
         except OSError as error:
-            layers.problems.append(f"{file}:1:1: file: cannot be read: {error.strerror}")
+            layers.problems.append(f"{file}:1:1: file: cannot be read: {why(error)}")
             layers.broken.add(name)
             continue
         tree, problems = read_tree(raw, file)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from screener.config.layers import SETTINGS, Layers
+from screener.config.layers import SETTINGS, Layers, why
 from screener.config.nodes import Place, Scalar, Tree, merge
 from screener.config.validating import key_place, locate
 
@@ -42,9 +42,10 @@ def secret_of(ami: Ami, key: str) -> SecretStr:
         raise UnusableError("secret", f"is empty; set it, {key}.secret_file or ${SECRET_VARIABLE}")
     try:
         secret = Path(ami.secret_file).read_text("utf-8").strip()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "is not UTF-8"
-        raise UnusableError("secret_file", f"{ami.secret_file}: {reason}") from None
+    except OSError as error:
+        raise UnusableError("secret_file", f"{ami.secret_file}: {why(error)}") from None
+    except ValueError:
+        raise UnusableError("secret_file", f"{ami.secret_file}: is not UTF-8") from None
     if not secret:
         raise UnusableError("secret_file", f"{ami.secret_file} is empty")
     return SecretStr(secret)

@@ -92,6 +92,8 @@ def _problems(errors: list[ErrorDetails], model: type[BaseModel], tree: Tree) ->
             continue
         else:
             text = _said(one)
+            if one["type"] == "missing" and (name := _alike(tree, path[:-1])):
+                text += f"; did you mean {name}?"
         key = ".".join(str(part) for part in path if part != _KEY)
         yield f"{_place(tree, one)}: {key}: {text}"
 
@@ -135,6 +137,16 @@ def _meant(model: type[BaseModel], tree: Tree, path: Steps) -> str | None:
     for names, likeness in ((list(kind.model_fields), 0.85), (free or list(kind.model_fields), 0.6)):
         for close in get_close_matches(str(path[-1]), names, 1, likeness):
             return str(close)
+    return None
+
+
+def _alike(tree: Tree, path: Steps) -> str | None:
+    """A name in another file, so of another layer, that is very like the last one of this path."""
+    if path and isinstance(beside := locate(tree, path[:-1]), Tree):
+        here = key_place(tree, path).file
+        names = [name for name, place in beside.key_places.items() if place.file != here]
+        for close in get_close_matches(str(path[-1]), names, 1, 0.85):
+            return close
     return None
 
 

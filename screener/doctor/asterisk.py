@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from screener import dialplan
@@ -29,6 +30,8 @@ SESSIONS = 2
 """Of our account: the doctor's, and the screener's, here or elsewhere."""
 GONE_S = 1.0
 """So long a session that has ended may still count."""
+LOOKS = 100
+"""Within that time, for screeners that stand by: two may write at nearly the same moments."""
 COPY = (
     "screener install; what was put there by hand: "
     f"cp -rT {dialplan.shipped_dir()} /etc/asterisk/screener, but keep manager.conf; {RELOAD}"
@@ -232,18 +235,31 @@ async def heartbeat(patient: Patient) -> AsyncIterator[Finding]:
 async def sessions(patient: Patient) -> AsyncIterator[Finding]:
     """The screener uses the account, others that stand by, and nobody else."""
     name = patient.pbx.username
-    mark = await patient.value("GLOBAL(SCREENER_STANDBY)")
     asked = f"AMI_CLIENT({name},sessions)"
-    if int(await patient.value(asked) or 0) > SESSIONS:
-        await asyncio.sleep(GONE_S)
+    if int(await patient.value(asked) or 0) <= SESSIONS:
+        return
+    standing = await _standing_by(patient)
     others = int(await patient.value(asked) or 0) - SESSIONS
-    if others > 0 and mark != await patient.value("GLOBAL(SCREENER_STANDBY)"):
-        yield fine(f"{others} besides the screener that answers: standing by")
-    elif others > 0:
+    mend = "asterisk -rx 'manager show connected' names their addresses; stop what is no such screener"
+    if others > 0 and not standing:
         what = f"{others} more than one screener is logged in as {name}, and none of them stands by"
         notice = "one older than the lease would answer each call, too; any makes a take-over slower, 2 s"
-        mend = "asterisk -rx 'manager show connected' names their addresses; stop what is no such screener"
         yield fail(what, notice, mend)
+    elif others > standing:
+        what = f"of {others} others on the account {name} only {standing} seen standing by"
+        yield warn(what, "whoever else has the account may decide about calls", mend)
+    elif others > 0:
+        yield fine(f"{others} besides the screener that answers: standing by")
+
+
+async def _standing_by(patient: Patient) -> int:
+    """How many screeners were seen to stand by: each writes its name, with a new count, over the others'."""
+    marks = set()
+    for _ in range(LOOKS):
+        marks.add(await patient.value("GLOBAL(SCREENER_STANDBY)"))
+        await asyncio.sleep(GONE_S / LOOKS)
+    seen = Counter(mark.partition(":")[0] for mark in marks)
+    return sum(times > 1 for times in seen.values())
 
 
 async def _trunks(patient: Patient) -> dict[str, dict[str, str]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from screener import listening, notifying, transcribing
 from screener.config import failing, failing_packs, shipped_dir
-from screener.config.layers import read_layers
+from screener.config.layers import CLOSED, read_layers
 from screener.doctor.checkup import fail, fine, warn
 from screener.doctor.rights import open_to_others
 from screener.errors import ConfigError, ScreenerError
@@ -31,7 +31,8 @@ def loads(patient: Patient) -> Iterator[Finding]:
     else:
         yield fine(f"policy {loaded.policy.hash}, {len(loaded.policy.rules)} rules")
     for problem in broken:
-        yield fail(problem, notice, "mend that line, then: screener check")
+        what = "give it to the screener's user" if problem.endswith(CLOSED) else "mend that line"
+        yield fail(problem, notice, f"{what}, then: screener check")
 
 
 def modes(patient: Patient) -> Iterator[Finding]:

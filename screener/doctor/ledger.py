@@ -82,5 +82,5 @@ def _made(patient: Patient) -> Path:
     path = app.ledger_path(patient.settings)
     here = path.outbox if isinstance(path, Postgres) else path
     if not here.exists():
-        raise NotChecked(f"{here}: no ledger yet, the service makes it at its first start")
+        raise NotChecked(f"{here}: no ledger yet: the service makes it at its first start, or says why not")
     return here

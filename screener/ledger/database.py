@@ -108,7 +108,8 @@ def told(place: Place, what: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise LedgerError(
-            f"{place}: no ledger here; the service makes it at its first start, or name the right one"
+            f"{place}: no ledger here; the service makes it at its first start, or its log says why not; "
+            "state_dir in screener.yaml names the place"
         ) from error
     except (sqlite3.Error, OSError, ServerFault, ValueError) as error:
         raise LedgerError(f"{place}: the ledger cannot be {what}: {error}; {advice(error)}") from error

@@ -58,11 +58,14 @@ SELECT ({WRITER}) AS writer, n, pbx, call_id, kind, at_us, body FROM row WHERE n
 
 def waiting(place: Place) -> int:
     """How many rows of this machine the database does not have yet; LedgerError if that cannot be told."""
-    if not isinstance(place, Postgres) or not place.outbox.exists():
+    if not isinstance(place, Postgres):
         return 0
-    uri = f"{place.outbox.absolute().as_uri()}?mode=ro"
-    with told(place.outbox, "read"), closing(sqlite3.connect(uri, uri=True)) as db:
-        return int(db.execute("SELECT count(*) FROM row").fetchone()[0])
+    with told(place.outbox, "read"):
+        if not place.outbox.exists():
+            return 0
+        uri = f"{place.outbox.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as db:
+            return int(db.execute("SELECT count(*) FROM row").fetchone()[0])
 
 
 class Outbox:
@@ -73,7 +76,7 @@ class Outbox:
     def __init__(self, place: Postgres, signer: Signer | None) -> None:
         """Open the file, made if there is none; sqlite3.Error or OSError when it cannot be written."""
         self._place, self._signer = place, signer
-        place.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sqlite.make(place.directory)
         os.close(os.open(place.outbox, os.O_CREAT | os.O_RDWR, 0o600))
         # Two threads, one connection: neither finds the file locked by the other.
         self._db = sqlite3.connect(

@@ -174,9 +174,20 @@ def to_write(path: Path) -> File:
 
 def to_keep(path: Path) -> File:
     """A ledger for the service: made if there is none, for its owner alone; OSError or as `to_write`."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make(path.parent)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     return _prepared(_opened(path, "rw", BUSY_S))
+
+
+def make(directory: Path) -> None:
+    """Make the directory of a ledger if there is none; LedgerError, for FileNotFoundError is of a ledger."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise LedgerError(
+            f"the ledger cannot be opened: its directory {directory} cannot be made: {error.strerror}; make "
+            "it yourself, for the user that runs this, or name another one by state_dir in screener.yaml"
+        ) from error
 
 
 def advice(error: Exception) -> str:

@@ -34,8 +34,10 @@ class DirectoryBusy(StateUnavailable):
 
 def refuse_as_root(directory: Path) -> None:
     """Raise StateUnavailable where root would make files that the owner of the directory could not use."""
+    if os.geteuid() != 0:
+        return
     there = next((place for place in (directory, *directory.parents) if place.exists()), directory)
-    if os.geteuid() != 0 or (uid := there.stat().st_uid) == 0:
+    if (uid := there.stat().st_uid) == 0:
         return
     try:
         owner = pwd.getpwuid(uid).pw_name
@@ -53,7 +55,10 @@ def prepared(directory: Path) -> Path:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         directory.chmod(0o700)
     except OSError as error:
-        raise StateUnavailable(f"the state directory {directory} cannot be used: {error.strerror}") from error
+        raise StateUnavailable(
+            f"the state directory {directory} cannot be used: {error.strerror}; "
+            "check state_dir in screener.yaml, its rights, and who runs this"
+        ) from error
     socket = directory / SOCKET
     if len(os.fsencode(socket)) <= _MAX_SOCKET_PATH:
         return socket

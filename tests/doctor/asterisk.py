@@ -141,6 +141,12 @@ async def other_asterisk(here: Examined) -> AsyncIterator[None]:
         here.etc = etc
 
 
+@breaks(asterisk.sessions, "of 2 others on the account", "manager show connected", level=WARN)
+async def stranger_beside_a_standby(here: Examined) -> AsyncIterator[None]:
+    async with here.standby(), here.patient().account().visit():
+        yield
+
+
 @breaks(asterisk.sessions, "1 more than one screener is logged in", "manager show connected")
 async def second_screener(here: Examined) -> AsyncIterator[None]:
     async with here.patient().account().visit():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from screener import app, control
 from screener.doctor import CHECKS, Check, Level, Patient, Result, made
 from tests.pbx.house import House
+from tests.pbx.service import Service
 from tests.users import OURS, reachable
 
 if TYPE_CHECKING:
@@ -90,6 +91,17 @@ class Examined:
             done = await asyncio.create_subprocess_exec("bash", "-ec", command.split(", and ")[0])
             assert await done.wait() == 0, command
         return await self.look(check)
+
+    @contextlib.asynccontextmanager
+    async def standby(self) -> AsyncIterator[None]:
+        """Another screener stands by at the same Asterisk inside."""
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(
+                (second := Service(self.house.directory / "standby", self.pbx)).__aexit__
+            )
+            await second.spawn()
+            await second.logged("connected to Asterisk, standing by")
+            yield
 
     @contextlib.contextmanager
     def configured(self, **changes: Any) -> Iterator[None]:

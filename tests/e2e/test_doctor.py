@@ -61,6 +61,13 @@ async def test_doctor__one_thing_is_broken__that_check_says_so_and_what_mends_it
     assert not mended + after
 
 
+@on_its_loop
+async def test_doctor__another_screener_stands_by__is_told_and_is_no_stranger(here: Examined) -> None:
+    async with here.standby():
+        (found,) = (await here.look("asterisk.sessions"))["asterisk.sessions"].findings
+    assert (found.level, found.what) == (Level.OK, "1 besides the screener that answers: standing by")
+
+
 def test_doctor__its_table__each_check_has_a_break() -> None:
     assert {one.check for one in BREAKS} == {one.name for one in CHECKS}
 

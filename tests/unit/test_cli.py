@@ -12,6 +12,7 @@ import pytest
 
 from screener import dialplan
 from screener.ledger import Ledger, Row
+from tests.users import OTHER, as_user, needs_root, reachable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +57,7 @@ def run(site: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> Comman
         (["explain", "anonymous", "--json"], '"action": "challenge"'),
         (["explain", "anonymous", "--challenge", "failed"], "voicemail"),
         (["explain", HOSTILE], "INVALID"),
+        (["feed", "refresh"], "no feed is switched on: set feeds.NAME.enabled in feeds.yaml"),
         (["config", "schema"], '"rules/*.yaml"'),
         (["config", "schema", "profiles"], '"hours"'),
     ],
@@ -77,8 +79,13 @@ def test_command__used_rightly__prints_and_exits_0(run: Command, arguments: list
         (["calls"], 6, "no ledger here"),
         (["status"], 7, "no screener is running"),
         (["reload"], 7, "no screener is running"),
+        (["status", "--config", "/no/such"], 2, "/no/such:1:1"),
+        (["reload", "--config", "/no/such"], 2, "/no/such:1:1"),
+        (["top", "--once", "--config", "/no/such"], 2, "/no/such:1:1"),
         (["config", "schema", "feedz"], 2, "feedz"),
         (["calls", "--last", "3x"], 2, "90m, 12h or 30d"),
+        (["calls", "--last", "999999d"], 2, "90m, 12h or 30d"),
+        (["list", "add", "block", "17712345678", "--expires", "999999d"], 2, "90m, 12h or 30d"),
         (["calls", "--limit", "0"], 2, "--limit"),
         (["list", "add", "block", "0"], 2, "0"),
         (["list", "add", "block", "+861055550100"], 2, "own"),
@@ -218,6 +225,35 @@ def test_list__as_root_in_the_directory_of_the_service__is_told_whose_command_it
     assert ended.code == 5
     assert "sudo -u nobody" in ended.err
     assert not list((tmp_path / "s").iterdir())
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["list", "find", "17712345678"], 5),
+        (["explain", "17712345678"], 5),
+        (["trust", "show", "17712345678"], 5),
+        (["replay", "MASTER"], 5),
+        (["calls"], 6),
+        (["run"], 6),
+        (["status"], 7),
+    ],
+    ids=str,
+)
+def test_command__of_another_user_than_the_service__is_told_whose_it_is(
+    run: Command, site: Path, tmp_path: Path, arguments: list[str], code: int
+) -> None:
+    # As the owner first: what Python loads while it runs may be closed to other users.
+    assert run("list", "show").code == run("explain", "17712345678").code == 0
+    (tmp_path / "s").chmod(0o700)
+    (tmp_path / "master.csv").write_text("")
+    reachable(site)
+    arguments = [one.replace("MASTER", str(tmp_path / "master.csv")) for one in arguments]
+    ended = as_user(OTHER, lambda: run(*arguments))
+    assert ended.code == code
+    assert "Permission denied" in ended.err
+    assert any(words in ended.err for words in ("who runs this", "run this as root")), ended.err
 
 
 def test_list_purge__an_expired_entry__is_forgotten(run: Command, tmp_path: Path) -> None:

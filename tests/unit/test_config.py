@@ -235,6 +235,26 @@ def test_config__bad_value__named_with_file_line_column_and_key(
 
 
 @pytest.mark.parametrize(
+    ("name", "content", "meant"),
+    [
+        ("rules/velocity.yaml", "rules: {DID_FANOUTT: {score: 6}}\n", "DID_FANOUT"),
+        ("feeds.yaml", "feeds: {phonblock: {enabled: true}}\n", "phoneblock"),
+    ],
+)
+def test_config__name_of_something_shipped_mistyped__the_right_one_is_told(
+    name: str, content: str, meant: str
+) -> None:
+    found = problems(name, content)
+    assert found
+    assert all(one.endswith(f"is required, but missing; did you mean {meant}?") for one in found), found
+
+
+def test_config__new_name_beside_a_like_one_of_its_own_file__is_compared_with_none() -> None:
+    (problem,) = problems("screener.yaml", "trunks: {PJSIP/a: {region: DE}, PJSIP/b: {}}\n")
+    assert problem.endswith("is required, but missing")
+
+
+@pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
         ("score: 1", "score: nan", "7:12: rules.LOUD.score: expected a number such as 4 or -2.5"),

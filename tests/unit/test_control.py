@@ -87,6 +87,17 @@ async def test_control__nonsense__ends_that_visit_alone(directory: Path, said: b
         assert await asyncio.to_thread(ask, directory, "hello")
 
 
+async def refuses() -> dict[str, Any]:
+    return {"error": "there is no message m1"}
+
+
+async def test_control__service_refuses__its_reason_comes_back_to_who_asked(directory: Path) -> None:
+    async with serving(directory, {"release": refuses}):
+        assert await asyncio.to_thread(ask, directory, "release") == await refuses()
+        with pytest.raises(NotRunning, match="of another version"):
+            await asyncio.to_thread(ask, directory, "unheard")
+
+
 @pytest.mark.parametrize("command", ["unheard", "broken"])
 async def test_control__command_that_fails__is_told_to_who_asked(directory: Path, command: str) -> None:
     async with serving(directory, {"broken": broken}):

@@ -20,6 +20,7 @@ from screener.doctor.console import Loaded, applications, functions, sections_of
 from screener.doctor.manager import allowed
 from screener.doctor.rights import Who
 from screener.errors import AmiError, NotChecked
+from tests.users import OTHER, as_user, needs_root, reachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -177,6 +178,23 @@ def test_commands_of_the_store__all_that_scripts_call__are_tried() -> None:
     }
     tried = {words[0] for words in json.loads(store._COMMANDS)} | {"DEL", "TIME"}
     assert called <= tried, called - tried
+
+
+@needs_root
+@pytest.mark.parametrize("closed", ["screener.yaml", "secret"])
+def test_configuration__closed_to_who_asks__says_who_must_be_able_to_read_it(
+    tmp_path: Path, closed: str
+) -> None:
+    reachable(tmp_path)
+    (tmp_path / "secret").write_text("hush")
+    (tmp_path / "screener.yaml").write_text(f"ami: {{secret_file: {tmp_path / 'secret'}}}")
+    assert [one.level for one in configuration.loads(patient(tmp_path))] == [Level.OK]
+    (tmp_path / closed).chmod(0o600)
+    (found,) = as_user(OTHER, lambda: list(configuration.loads(patient(tmp_path))))
+    assert re.search(
+        f"{closed}.*: Permission denied; the screener's own user .* run this as root", found.what
+    )
+    assert found.mend.startswith("give it to the screener's user")
 
 
 @pytest.mark.parametrize(

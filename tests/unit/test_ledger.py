@@ -148,10 +148,16 @@ async def test_rows__changed_or_deleted_by_hand__are_kept_by_the_ledger_itself(p
             sql(place, statement)
 
 
-def test_open__a_place_that_cannot_be__says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("directory", ["file", "file/below", "/proc/nothing"])
+@pytest.mark.parametrize("kind", [Path, Postgres], ids=["file", "postgres"])
+def test_open__a_place_that_cannot_be__says_so_and_names_the_setting(
+    tmp_path: Path, directory: str, kind: type[Path | Postgres]
+) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(LedgerError, match="cannot be opened"):
-        Ledger.open(tmp_path / "file" / "ledger.db")
+    at = tmp_path / directory
+    with pytest.raises(LedgerError, match=r"cannot be opened: .* cannot be made: .* state_dir") as raised:
+        Ledger.open(at / "ledger.db" if kind is Path else Postgres("postgresql://nowhere/ledger", at))
+    assert "no ledger here" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,8 @@ async def test_address__in_use__is_an_error_once_and_served_when_it_is_free(
                 while not any("served" in one["event"] for one in logs):  # noqa: ASYNC110 - a thread
                     await asyncio.sleep(0.01)
     assert [one["log_level"] for one in logs] == ["error", "info"]
+    assert "metrics.listen" in logs[0]["event"]
+    assert logs[0]["address"] == where
 
 
 async def test_systemd__wants_to_know__hears_that_we_are_ready_and_then_the_watchdog(
