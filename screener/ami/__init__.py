@@ -72,7 +72,7 @@ class Ami:
         self._server_name = (server_name or account.host) if tls else None
         self._manager: Connection | None = None
         self._clock_offset: float | None = None
-        self._leaving, self._fit = False, fit
+        self._leaving, self._silenced, self._fit = False, False, fit
         self._leading: Leading | None = None
         self._beat_at: float | None = None
         self.round_trip_s: float | None = None
@@ -178,6 +178,7 @@ class Ami:
             elif self._leading and await self._leading.lease.accompanied():
                 self._leaving = False  # until the line ends we answer, and then the other one
             else:
+                self._silenced = True
                 await self._set_heartbeat(0)
 
     def _note(self, leading: Leading, on_ready: Callable[[], None]) -> None:
@@ -308,7 +309,7 @@ class Ami:
         return stamp
 
     async def _set_heartbeat(self, stamp: float) -> None:
-        beat = 0 if self._leaving else int(stamp)
+        beat = 0 if self._silenced else int(stamp)
         self._may_set(await self.act("Setvar", Variable=f"GLOBAL({HEARTBEAT_VARIABLE})", Value=str(beat)))
 
     def _may_set(self, response: Message) -> None:

@@ -541,6 +541,24 @@ async def test_say_goodbye__then_the_line_is_lost__does_not_take_the_calls_from_
         assert not one.ami.ready.is_set()
 
 
+async def test_say_goodbye__while_the_last_answers_are_awaited__calls_are_asked_about_as_before() -> None:
+    looks = itertools.count()
+
+    def beside_another(asked: dict[str, str]) -> str:
+        name = asked["Variable"]
+        mark = f"other:{next(looks)}:+" if name == "GLOBAL(SCREENER_STANDBY)" else peer._value(name)
+        return f"Response: Success\r\nValue: {mark}"
+
+    async with connected() as (peer, one):
+        peer.script["Getvar"] = beside_another
+        await becomes_true(lambda: one.ami._leading and one.ami._leading.lease.heir())
+        peer.line.send(message(Event="UserEvent", UserEvent="ScreenerAsk", Uniqueid="1.1"))
+        await one.event()
+        await one.ami.say_goodbye()
+        assert peer.globals["GLOBAL(SCREENER_LEADER)"].startswith("other:next:")
+        assert 0 not in peer.beats()
+
+
 # ---------------------------------------------------------------- TLS
 
 

@@ -216,6 +216,50 @@ def test_lease__handed_over__each_event_is_taken_once_and_in_order(why: str) -> 
     simulated(work)
 
 
+SLOW_S = 0.15
+"""How long an answer takes while the store is slow: longer than it is until another question comes."""
+
+
+class Answering(Screener):
+    """Answers each question in its time, if it may."""
+
+    answered: tuple[str, ...] = ()
+
+    def take(self, event: Mapping[str, object]) -> None:
+        super().take(event)
+        asyncio.get_running_loop().call_later(SLOW_S, self._answer, str(event["Uniqueid"]))
+
+    def _answer(self, question: str) -> None:
+        if self.leading and self.leading.answers(question):
+            self.answered += (question,)
+
+
+@pytest.mark.parametrize("at", range(100, 120, 5))  # a turn of the lease takes as long as 20 questions
+def test_lease__handed_over_while_answers_are_slow__each_question_is_answered_once(at: int) -> None:
+    async def work() -> None:
+        pbx, chance = Pbx(), random.Random(2)
+        first, second = (Answering(pbx, chance, trouble=False) for _ in range(2))
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(first.run())]
+        await led([first], 0.5)
+        tasks.append(asyncio.create_task(second.run()))
+        await led([first, second], 1)
+        for number in range(200):
+            for one in (first, second):
+                assert one.leading
+                one.leading.hear({"UserEvent": "ScreenerAsk", "Channel": "a", "Uniqueid": f"{number}"})
+            if number == at:
+                assert first.leading
+                tasks.append(asyncio.create_task(first.leading.hand_over(for_good=True)))
+            await led([first, second], LOOK_S)
+        await led([second], 2 * SLOW_S)
+        assert sorted(map(int, first.answered + second.answered)) == list(range(200))
+        assert len(first.answered) >= 100
+        for task in tasks:
+            task.cancel()
+
+    simulated(work)
+
+
 def test_lease__nobody_stands_by__it_is_not_handed_over() -> None:
     async def work() -> None:
         alone = Screener(Pbx(), random.Random(3), trouble=False)
