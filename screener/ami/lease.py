@@ -84,7 +84,8 @@ class Lease:
         self._until = 0.0
         self._count, self._mark = 0, ""
         self._claim, self._claimed_at = "", 0.0
-        self._seen, self._seen_at = "", 0.0
+        self._seen, self._seen_at, self._alive_at = "", 0.0, 0.0
+        self._looked_at = self._time()
         self._standby, self._standby_at = "", float("-inf")
         self._given = left
 
@@ -124,7 +125,7 @@ class Lease:
         await self._ask(_set(LEADER_VARIABLE, f"{heir}:{_NEXT}:{after}"))
 
     async def _renew(self) -> None:
-        asked = self._time()
+        asked = self._looked_at = self._time()
         self._count += 1
         known, self._mark = self._mark, f"{self.name}:{self._count}"
         before, standby, _, there = await self._ask(
@@ -147,7 +148,8 @@ class Lease:
         self._until = asked + HELD_S if there == self._mark and self.held else 0.0
 
     async def _seek(self) -> None:
-        asked = self._time()
+        looked_at, asked = self._looked_at, self._time()
+        self._looked_at = asked
         self._count += 1
         us = f"{self.name}:{self._count}:{'+' if self.fit() else '-'}"
         _, mark, sessions = await self._ask(
@@ -164,7 +166,8 @@ class Lease:
         if claimed:
             return None
         if mark != self._seen:
-            self._seen, self._seen_at = mark, self._time()
+            # Who put it there may have died in the same moment: alive he was when it was not there yet.
+            self._seen, self._seen_at, self._alive_at = mark, self._time(), looked_at
         if not mark or owner == self.name or asked - self._seen_at > FROZEN_S:
             self._claim = f"{self.name}:{_CLAIM}{self._count}"
             await self._ask(_set(LEADER_VARIABLE, self._claim))
@@ -175,9 +178,9 @@ class Lease:
         """Lead, by the `mark` that was read when it was `asked`; the next renewal puts ours in its place."""
         self._until, self._mark, self._claim, self._standby = asked + HELD_S, mark, "", ""
         if self.held:
-            since = 0.0 if named else self._seen_at
-            self.term = Term(self.term.number + 1, after, since, follows=named or since > 0)
-            self._seen, self._seen_at = "", 0.0
+            since = 0.0 if named else self._alive_at
+            self.term = Term(self.term.number + 1, after, since, follows=named or self._seen_at > 0)
+            self._seen, self._seen_at, self._alive_at = "", 0.0, 0.0
 
     def _sessions(self) -> Action:
         return _get(f"AMI_CLIENT({self._user},sessions)")

@@ -216,6 +216,30 @@ def test_lease__handed_over__each_event_is_taken_once_and_in_order(why: str) -> 
     simulated(work)
 
 
+@pytest.mark.parametrize("ms", range(0, 200, 20))  # as long as the leader renews
+def test_lease__the_leader_hangs_at_any_moment__each_event_is_taken(ms: int) -> None:
+    async def work() -> None:
+        pbx, chance = Pbx(), random.Random(1)
+        first, second = (Screener(pbx, chance, trouble=False) for _ in range(2))
+        task = asyncio.create_task(first.run())
+        await led([first], 0.5)
+        others = asyncio.create_task(second.run())
+        await asyncio.sleep(1 + ms / 1000)
+        for number in range(1500):
+            await asyncio.sleep(EACH_S)
+            if number == 250:
+                task.cancel()  # its session stays, and it hears nothing more
+            for one in (first, second) if number < 250 else (second,):
+                assert one.leading
+                one.leading.hear({"UserEvent": "ScreenerEnd", "Uniqueid": f"{number}"})
+        assert second.leads
+        assert {*first.taken, *second.taken} == {f"{number}" for number in range(1500)}
+        others.cancel()
+
+    simulated(work)
+
+
+EACH_S = 0.002
 SLOW_S = 0.15
 """How long an answer takes while the store is slow: longer than it is until another question comes."""
 
