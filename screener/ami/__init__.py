@@ -21,6 +21,7 @@ import structlog
 
 from screener.ami.leading import Leading
 from screener.ami.lease import Lease
+from screener.ami.rivals import Rivals
 from screener.ami.wire import Account, Connection, Wire, action, granted, stamp_of
 from screener.call import HEARTBEAT_VARIABLE, VERDICT_VARIABLE, WAKE_DIGIT
 from screener.errors import AmiError, AmiLoginRefused, UnsafeValue
@@ -75,6 +76,7 @@ class Ami:
         self._leaving, self._silenced, self._fit = False, False, fit
         self._leading: Leading | None = None
         self._beat_at: float | None = None
+        self._beat, self.rivals = "", Rivals(self.address)
         self.round_trip_s: float | None = None
         """Of the latest ping, None before the first."""
         self.ready = asyncio.Event()
@@ -281,6 +283,9 @@ class Ami:
             if hurried := leading.held and not beaten and leading.lease.term.follows:
                 yield
             if leading.held and (due or not beaten):
+                if beaten:
+                    found = await self.act("Getvar", Variable=f"GLOBAL({HEARTBEAT_VARIABLE})")
+                    self.rivals.look(found.value, self._beat)
                 await self._set_heartbeat(stamp)
                 self._beat_at = loop.time()
             beaten = leading.held
@@ -309,8 +314,8 @@ class Ami:
         return stamp
 
     async def _set_heartbeat(self, stamp: float) -> None:
-        beat = 0 if self._silenced else int(stamp)
-        self._may_set(await self.act("Setvar", Variable=f"GLOBAL({HEARTBEAT_VARIABLE})", Value=str(beat)))
+        self._beat = "0" if self._silenced else str(int(stamp))
+        self._may_set(await self.act("Setvar", Variable=f"GLOBAL({HEARTBEAT_VARIABLE})", Value=self._beat))
 
     def _may_set(self, response: Message) -> None:
         granted(

@@ -559,6 +559,31 @@ async def test_say_goodbye__while_the_last_answers_are_awaited__calls_are_asked_
         assert 0 not in peer.beats()
 
 
+# ---------------------------------------------------------------- another one that answers, too
+
+
+@pytest.mark.parametrize(
+    ("beats", "told"),
+    [(["1", "2"], True), (["1"], False), (["0", "0"], False), (["", ""], False)],
+    ids=["another beats", "the last beat of one that left", "a call was late", "globals were cleared"],
+)
+async def test_heartbeat__not_ours_stands_there__one_that_beats_beside_us_is_told(
+    *, beats: list[str], told: bool
+) -> None:
+    async with connected() as (peer, one):
+        await peer.until(lambda: len(peer.beats()) > 1)
+        with capture_logs() as logs:
+            for beat in [*beats, *beats]:
+                peer.globals["GLOBAL(SCREENER_HEARTBEAT)"] = beat
+                done = len(peer.beats())
+                await peer.until(lambda done=done: len(peer.beats()) > done)  # type: ignore[misc]
+                if len(beats) == 1:
+                    break
+        errors = [line["event"].partition(":")[0] for line in logs if line["log_level"] == "error"]
+        assert errors == ["another screener answers the calls of this Asterisk, too"] * told
+        assert (one.ami.rivals.age_s is not None) == told
+
+
 # ---------------------------------------------------------------- TLS
 
 
