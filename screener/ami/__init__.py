@@ -150,7 +150,7 @@ class Ami:
 
     async def answer(self, question: Question, values: Mapping[str, str]) -> str:
         """Set variables on the channel that waits, and wake it; returns as `decide`."""
-        if self._leading and not self._leading.answers(question.id):
+        if not self._leading or not self._leading.answers(question.id):
             return "gone"
         if self.age_ms(question) >= question.deadline_ms:
             return "late"

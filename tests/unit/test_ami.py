@@ -559,6 +559,19 @@ async def test_say_goodbye__while_the_last_answers_are_awaited__calls_are_asked_
         assert 0 not in peer.beats()
 
 
+async def test_decide__back_and_not_yet_leading__leaves_the_question_to_who_leads_now() -> None:
+    async with connected() as (peer, one):
+        peer.script["Login"] = None  # as long as it takes
+        peer.line.cut()
+        await peer.connected(2)
+        await peer.until(lambda: peer.line.actions)
+        decided = asyncio.create_task(one.ami.decide(question(peer), VOICEMAIL))
+        await asyncio.wait({decided}, timeout=0.2)
+        assert decided.done()
+        assert decided.result() == "gone"
+        assert not peer.sent("Setvar")
+
+
 # ---------------------------------------------------------------- another one that answers, too
 
 
