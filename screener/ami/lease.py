@@ -58,7 +58,7 @@ class Term:
     after: str = ""
     since: float = 0.0
     follows: bool = False
-    """Whether another led before us, over this connection of ours."""
+    """Whether another led before us, as we have seen over this connection of ours."""
 
 
 class Lease:
@@ -84,8 +84,9 @@ class Lease:
         self._until = 0.0
         self._count, self._mark = 0, ""
         self._claim, self._claimed_at = "", 0.0
-        self._seen, self._seen_at, self._alive_at = "", 0.0, 0.0
-        self._looked_at = self._time()
+        self._looked_at = 0.0
+        self._seen: str | None = None
+        self._seen_at = self._alive_at = 0.0
         self._standby, self._standby_at = "", float("-inf")
         self._given = left
 
@@ -166,8 +167,10 @@ class Lease:
         if claimed:
             return None
         if mark != self._seen:
-            # Who put it there may have died in the same moment: alive he was when it was not there yet.
-            self._seen, self._seen_at, self._alive_at = mark, self._time(), looked_at
+            # Who put it there may have died at once: alive he was when it was not there yet. How old one of
+            # another is that was there before us nobody knows.
+            self._alive_at = looked_at if owner == self.name or self._seen is not None else 0.0
+            self._seen, self._seen_at = mark, self._time()
         if not mark or owner == self.name or asked - self._seen_at > FROZEN_S:
             self._claim = f"{self.name}:{_CLAIM}{self._count}"
             await self._ask(_set(LEADER_VARIABLE, self._claim))
@@ -179,8 +182,8 @@ class Lease:
         self._until, self._mark, self._claim, self._standby = asked + HELD_S, mark, "", ""
         if self.held:
             since = 0.0 if named else self._alive_at
-            self.term = Term(self.term.number + 1, after, since, follows=named or self._seen_at > 0)
-            self._seen, self._seen_at, self._alive_at = "", 0.0, 0.0
+            self.term = Term(self.term.number + 1, after, since, follows=named or since > 0)
+            self._seen, self._seen_at, self._alive_at = None, 0.0, 0.0
 
     def _sessions(self) -> Action:
         return _get(f"AMI_CLIENT({self._user},sessions)")

@@ -239,6 +239,47 @@ def test_lease__the_leader_hangs_at_any_moment__each_event_is_taken(ms: int) -> 
     simulated(work)
 
 
+@pytest.mark.parametrize("alive", [True, False])
+def test_lease__taken_from_one_that_was_never_seen_alive__follows_nobody(*, alive: bool) -> None:
+    async def work() -> None:
+        pbx, chance = Pbx(), random.Random(5)
+        first, second = (Screener(pbx, chance, trouble=False) for _ in range(2))
+        task = asyncio.create_task(first.run())
+        await led([first], 1)
+        if not alive:  # its session stays: Asterisk does not know that the line is dead
+            task.cancel()
+            await asyncio.sleep(600)
+        others = asyncio.create_task(second.run())
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.sleep(3)
+        assert second.leads
+        assert second.leading
+        assert second.leading.lease.term.follows == alive
+        others.cancel()
+
+    simulated(work)
+
+
+def test_lease__lost_for_a_moment_and_taken_again__follows_ourselves() -> None:
+    async def work() -> None:
+        pbx, chance = Pbx(), random.Random(6)
+        first, second = (Screener(pbx, chance, trouble=False) for _ in range(2))
+        tasks = [asyncio.create_task(one.run()) for one in (first, second)]
+        await led([first, second], 2)
+        (leader,) = (one.leading for one in (first, second) if one.leads)
+        assert leader
+        term, leader.lease._until = leader.lease.term, 0.0  # as by an answer that came too late
+        await led([first, second], 2)
+        assert leader.held
+        assert leader.lease.term.number == term.number + 1
+        assert leader.lease.term.follows
+        for task in tasks:
+            task.cancel()
+
+    simulated(work)
+
+
 EACH_S = 0.002
 SLOW_S = 0.15
 """How long an answer takes while the store is slow: longer than it is until another question comes."""
