@@ -19,6 +19,7 @@ from screener.counters import Counters
 from screener.errors import KeyUnusable, LedgerError
 from screener.feeds import FeedStore, Refresher, terms_of
 from screener.ledger import Ledger, Place, Postgres, waiting
+from screener.messages.releasing import unknown
 from screener.pbx import Pbx, Shared
 from screener.signing import Signer
 from screener.state import Campaigns, EmbeddedServer, Learning, Lists, State
@@ -176,7 +177,7 @@ async def _release(pbxs: list[Pbx], message_id: str) -> dict[str, Any]:
     answer: dict[str, Any] = {}
     for pbx in pbxs:
         answer = await pbx.messages.release(message_id)
-        if "error" not in answer:
+        if answer.get("error") != unknown(message_id):
             break
     return answer
 

@@ -76,6 +76,7 @@ ROWS: Final = (
         "screener_ami_connected", "pbxs.*.ami.connected_since?",
         "1 while Asterisk takes our heartbeat.", PBX,
     ),
+    Row("screener_ami_standing_by", "pbxs.*.ami.standing_by", "1 while another screener answers.", PBX),
     Row("screener_ami_reconnects_total", "pbxs.*.ami.reconnects", "Connections after the first.", PBX),
     Row("screener_ami_round_trip_seconds", "pbxs.*.ami.round_trip_ms", "Of the latest ping.", PBX),
     Row(

@@ -175,6 +175,7 @@ class Pbx:
                 "standing_by": self.ami.standing_by,
                 "reconnects": max(0, self.connections - 1),
                 "heartbeat_age_s": self.ami.heartbeat_age_s,
+                "rival_age_s": self.ami.rivals.age_s,
                 "round_trip_ms": None if trip_s is None else round(trip_s * 1000, 3),
             },
             "recordings": self.filing.spool.status(),

@@ -106,7 +106,11 @@ class Peer:
     def beats(self) -> list[int]:
         """The heartbeats that came."""
         actions = [one for line in self.lines for one in line.actions]
-        return [int(one["Value"]) for one in actions if one.get("Variable") == "GLOBAL(SCREENER_HEARTBEAT)"]
+        return [
+            int(one["Value"])
+            for one in actions
+            if (one["Action"], one.get("Variable")) == ("Setvar", "GLOBAL(SCREENER_HEARTBEAT)")
+        ]
 
     async def until(self, condition: Callable[[], Any], within: float = WITHIN_S) -> None:
         """Wait until something that this peer saw makes the condition true."""

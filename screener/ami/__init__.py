@@ -21,6 +21,7 @@ import structlog
 
 from screener.ami.leading import Leading
 from screener.ami.lease import Lease
+from screener.ami.rivals import Rivals
 from screener.ami.wire import Account, Connection, Wire, action, granted, stamp_of
 from screener.call import HEARTBEAT_VARIABLE, VERDICT_VARIABLE, WAKE_DIGIT
 from screener.errors import AmiError, AmiLoginRefused, UnsafeValue
@@ -72,9 +73,10 @@ class Ami:
         self._server_name = (server_name or account.host) if tls else None
         self._manager: Connection | None = None
         self._clock_offset: float | None = None
-        self._leaving, self._fit = False, fit
+        self._leaving, self._silenced, self._fit = False, False, fit
         self._leading: Leading | None = None
         self._beat_at: float | None = None
+        self._beat, self.rivals = "", Rivals(self.address)
         self.round_trip_s: float | None = None
         """Of the latest ping, None before the first."""
         self.ready = asyncio.Event()
@@ -148,7 +150,7 @@ class Ami:
 
     async def answer(self, question: Question, values: Mapping[str, str]) -> str:
         """Set variables on the channel that waits, and wake it; returns as `decide`."""
-        if self._leading and not self._leading.answers(question.id):
+        if not self._leading or not self._leading.answers(question.id):
             return "gone"
         if self.age_ms(question) >= question.deadline_ms:
             return "late"
@@ -178,6 +180,7 @@ class Ami:
             elif self._leading and await self._leading.lease.accompanied():
                 self._leaving = False  # until the line ends we answer, and then the other one
             else:
+                self._silenced = True
                 await self._set_heartbeat(0)
 
     def _note(self, leading: Leading, on_ready: Callable[[], None]) -> None:
@@ -280,6 +283,9 @@ class Ami:
             if hurried := leading.held and not beaten and leading.lease.term.follows:
                 yield
             if leading.held and (due or not beaten):
+                if beaten:
+                    found = await self.act("Getvar", Variable=f"GLOBAL({HEARTBEAT_VARIABLE})")
+                    self.rivals.look(found.value, self._beat)
                 await self._set_heartbeat(stamp)
                 self._beat_at = loop.time()
             beaten = leading.held
@@ -308,8 +314,8 @@ class Ami:
         return stamp
 
     async def _set_heartbeat(self, stamp: float) -> None:
-        beat = 0 if self._leaving else int(stamp)
-        self._may_set(await self.act("Setvar", Variable=f"GLOBAL({HEARTBEAT_VARIABLE})", Value=str(beat)))
+        self._beat = "0" if self._silenced else str(int(stamp))
+        self._may_set(await self.act("Setvar", Variable=f"GLOBAL({HEARTBEAT_VARIABLE})", Value=self._beat))
 
     def _may_set(self, response: Message) -> None:
         granted(

@@ -66,7 +66,7 @@ class Leading:
         self._time = asyncio.get_running_loop().time
         self._kept: deque[tuple[float, Event]] = deque(maxlen=KEPT_MAX)
         self._term = 0
-        self._taking = False
+        self._taking = self._handing_over = False
         self._last: Event | None = None
         self._open: dict[str, float] = {}
         self._settled = asyncio.Event()
@@ -97,6 +97,8 @@ class Leading:
         """Do what a turn of the lease asks for: take over, or leave it to one that has a store."""
         if not self.lease.held:
             self._taking = False
+        elif self._handing_over:
+            return
         elif self.lease.term.number != self._term or not self._taking:
             await self._catch_up(self.lease.term)
         elif not leaving and not self.lease.fit() and self.lease.heir():
@@ -107,12 +109,15 @@ class Leading:
         """Answer what we have taken, then name who leads from now on; False if there is nobody."""
         if not self.lease.held or not (heir := self.lease.heir()):
             return False
-        self._taking = False
-        if self._open:
-            self._settled.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._settled.wait(), HAND_OVER_S)
-        await self.lease.give(heir, _digest(self._last) if self._last else "", for_good=for_good)
+        self._taking, self._handing_over = False, True
+        try:
+            if self._open:
+                self._settled.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._settled.wait(), HAND_OVER_S)
+            await self.lease.give(heir, _digest(self._last) if self._last else "", for_good=for_good)
+        finally:
+            self._handing_over = False
         return True
 
     async def _catch_up(self, term: Term) -> None:

@@ -58,7 +58,7 @@ class Term:
     after: str = ""
     since: float = 0.0
     follows: bool = False
-    """Whether another led before us, over this connection of ours."""
+    """Whether another led before us, as we have seen over this connection of ours."""
 
 
 class Lease:
@@ -84,7 +84,9 @@ class Lease:
         self._until = 0.0
         self._count, self._mark = 0, ""
         self._claim, self._claimed_at = "", 0.0
-        self._seen, self._seen_at = "", 0.0
+        self._looked_at = 0.0
+        self._seen: str | None = None
+        self._seen_at = self._alive_at = 0.0
         self._standby, self._standby_at = "", float("-inf")
         self._given = left
 
@@ -124,7 +126,7 @@ class Lease:
         await self._ask(_set(LEADER_VARIABLE, f"{heir}:{_NEXT}:{after}"))
 
     async def _renew(self) -> None:
-        asked = self._time()
+        asked = self._looked_at = self._time()
         self._count += 1
         known, self._mark = self._mark, f"{self.name}:{self._count}"
         before, standby, _, there = await self._ask(
@@ -147,7 +149,8 @@ class Lease:
         self._until = asked + HELD_S if there == self._mark and self.held else 0.0
 
     async def _seek(self) -> None:
-        asked = self._time()
+        looked_at, asked = self._looked_at, self._time()
+        self._looked_at = asked
         self._count += 1
         us = f"{self.name}:{self._count}:{'+' if self.fit() else '-'}"
         _, mark, sessions = await self._ask(
@@ -164,6 +167,9 @@ class Lease:
         if claimed:
             return None
         if mark != self._seen:
+            # Who put it there may have died at once: alive he was when it was not there yet. How old one of
+            # another is that was there before us nobody knows.
+            self._alive_at = looked_at if owner == self.name or self._seen is not None else 0.0
             self._seen, self._seen_at = mark, self._time()
         if not mark or owner == self.name or asked - self._seen_at > FROZEN_S:
             self._claim = f"{self.name}:{_CLAIM}{self._count}"
@@ -175,9 +181,9 @@ class Lease:
         """Lead, by the `mark` that was read when it was `asked`; the next renewal puts ours in its place."""
         self._until, self._mark, self._claim, self._standby = asked + HELD_S, mark, "", ""
         if self.held:
-            since = 0.0 if named else self._seen_at
+            since = 0.0 if named else self._alive_at
             self.term = Term(self.term.number + 1, after, since, follows=named or since > 0)
-            self._seen, self._seen_at = "", 0.0
+            self._seen, self._seen_at, self._alive_at = None, 0.0, 0.0
 
     def _sessions(self) -> Action:
         return _get(f"AMI_CLIENT({self._user},sessions)")

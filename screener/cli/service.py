@@ -125,6 +125,8 @@ def _of_pbx(name: str, pbx: dict[str, Any]) -> Iterator[str]:
         since = "standing by, another screener answers"
     prefix = f"{name}, " * bool(name)
     yield f"{prefix}Asterisk at {ami['address']}: {since}, {ami['reconnects']} reconnects"
+    if ami.get("rival_age_s") is not None:
+        yield f"{prefix}another screener answers its calls, TOO: see `screener doctor`"
     yield f"recordings: {kept['filed']} filed, {kept['lost']} lost, {kept['refused']} not made: too many"
     for alarm in kept["alarms"]:
         yield f"recordings NOT in order: {alarm}"

@@ -221,9 +221,15 @@ async def clock(patient: Patient) -> AsyncIterator[Finding]:
 
 
 async def heartbeat(patient: Patient) -> AsyncIterator[Finding]:
-    """The screener's heartbeat arrives in Asterisk."""
+    """The screener's heartbeat arrives in Asterisk, and no other."""
     if not await patient.is_running():
         raise NotChecked("no service runs here, see service.running")
+    rival_age_s = (await patient.service())["pbxs"].get(patient.name, {}).get("ami", {}).get("rival_age_s")
+    if rival_age_s is not None:
+        what = f"another screener set its own while ours answered, {rival_age_s:.0f} s ago"
+        notice = "each call gets two verdicts, is filed twice, and who talks may hear a key"
+        mend = "asterisk -rx 'manager show connected' names them; stop the older, or give it our account"
+        yield fail(what, notice, mend)
     beat = await patient.value("GLOBAL(SCREENER_HEARTBEAT)")
     age = int(await patient.value("EPOCH")) - int(beat or 0)
     if age > int(await patient.value("SCREENER_STALE_S") or 0):

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from screener.errors import LedgerError
 from screener.ledger import sqlite
 from screener.ledger.chaining import Chain
 from screener.ledger.database import FAULTS, advice, told
@@ -36,7 +35,6 @@ AT_ONCE = 500
 PAUSE_S = 0.25
 PAUSE_MAX_S = 5.0
 REPORT_EVERY_S = WIPE_EVERY_S = 60.0
-ILL: tuple[type[Exception], ...] = (*FAULTS, LedgerError)
 TABLES = """
 CREATE TABLE IF NOT EXISTS row (
     n INTEGER PRIMARY KEY AUTOINCREMENT, pbx TEXT NOT NULL, call_id TEXT NOT NULL,
@@ -147,26 +145,30 @@ class Outbox:
             self._db.close()
 
     def _run(self) -> None:
-        chain, failed, at_end = None, 0, False
+        chain, pause_s, at_end = None, 0.0, False
         while not at_end:
             try:
                 chain = chain or Chain(self._place, self._signer)
                 self._forward(chain)
                 self._tell(None)
-                failed = 0
-            except ILL as error:
+                pause_s = 0.0
+            except Exception as error:  # noqa: BLE001 - whatever it is, nobody else would forward the rows
                 chain = self._closed(chain)
-                failed += 1
                 # A connection that was idle may have been gone for long: that is no news.
-                if failed > 1:
+                if pause_s:
                     self._tell(error)
-                    with self._news:
-                        pause_s = min(PAUSE_S * 2 ** (failed - 2), PAUSE_MAX_S)
-                        self._news.wait_for(lambda: self._closing, pause_s if not self._closing else PAUSE_S)
+                    self._rest(pause_s)
+                pause_s = min(2 * pause_s or PAUSE_S, PAUSE_MAX_S)
             at_end = self._closing and (self._done >= self._last or time.monotonic() >= self._give_up_at)
-        if chain and not failed:
+        if chain and not pause_s:
             chain.tend(at_end=True)
         self._closed(chain)
+
+    def _rest(self, pause_s: float) -> None:
+        """Leave the database alone for so long, or until the ledger is closed; then for a shorter time."""
+        with self._news:
+            closing = self._closing
+            self._news.wait_for(lambda: self._closing != closing, PAUSE_S if closing else pause_s)
 
     @staticmethod
     def _closed(chain: Chain | None) -> None:

@@ -17,7 +17,7 @@ from screener.facts import UNLISTED, facts_of
 from screener.headers import Headers
 from screener.ledger import Row
 from screener.messages.adopting import Adopter
-from screener.messages.releasing import why_not
+from screener.messages.releasing import unknown, why_not
 from screener.sip import user_and_host
 from screener.verdict import Action, Verdict
 from screener.wording import facts_of_message
@@ -181,7 +181,7 @@ class Messages:
 
         def refused(rows: tuple[Row, ...]) -> str:
             if any(row.pbx != self._screener.pbx for row in rows):
-                return f"there is no message {message_id}"
+                return unknown(message_id)
             calls.extend(row.body["call"] for row in rows if row.kind == "message")
             return why_not(rows, message_id, self._screener.clock())
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from screener import app, dialplan
+from screener import app, control, dialplan
 from screener.doctor import Level, asterisk
 from tests.doctor.house import breaks, ours
 from tests.pbx.asterisk import Asterisk
@@ -145,6 +146,23 @@ async def other_asterisk(here: Examined) -> AsyncIterator[None]:
 async def stranger_beside_a_standby(here: Examined) -> AsyncIterator[None]:
     async with here.standby(), here.patient().account().visit():
         yield
+
+
+@breaks(asterisk.heartbeat, "another screener set its own", "stop the older", also=("asterisk.sessions",))
+async def older_screener(here: Examined) -> AsyncIterator[None]:
+    account, beat = here.patient().account(), f"{app.now().timestamp() - 1:.0f}"
+    seen = None
+    async with account.visit(), asyncio.timeout(30):
+        while seen is None:
+            await account.act("Setvar", Variable="GLOBAL(SCREENER_HEARTBEAT)", Value=beat)
+            await asyncio.sleep(0.1)
+            status = await asyncio.to_thread(control.ask, here.state, "status")
+            seen = status["pbxs"][""]["ami"]["rival_age_s"]
+        yield
+    await here.service.stop()  # it remembers for minutes
+    await here.service.start()
+    here._rewrite({})
+    ours(here.state / control.SOCKET)
 
 
 @breaks(asterisk.sessions, "1 more than one screener is logged in", "manager show connected")

@@ -541,6 +541,62 @@ async def test_say_goodbye__then_the_line_is_lost__does_not_take_the_calls_from_
         assert not one.ami.ready.is_set()
 
 
+async def test_say_goodbye__while_the_last_answers_are_awaited__calls_are_asked_about_as_before() -> None:
+    looks = itertools.count()
+
+    def beside_another(asked: dict[str, str]) -> str:
+        name = asked["Variable"]
+        mark = f"other:{next(looks)}:+" if name == "GLOBAL(SCREENER_STANDBY)" else peer._value(name)
+        return f"Response: Success\r\nValue: {mark}"
+
+    async with connected() as (peer, one):
+        peer.script["Getvar"] = beside_another
+        await becomes_true(lambda: one.ami._leading and one.ami._leading.lease.heir())
+        peer.line.send(message(Event="UserEvent", UserEvent="ScreenerAsk", Uniqueid="1.1"))
+        await one.event()
+        await one.ami.say_goodbye()
+        assert peer.globals["GLOBAL(SCREENER_LEADER)"].startswith("other:next:")
+        assert 0 not in peer.beats()
+
+
+async def test_decide__back_and_not_yet_leading__leaves_the_question_to_who_leads_now() -> None:
+    async with connected() as (peer, one):
+        peer.script["Login"] = None  # as long as it takes
+        peer.line.cut()
+        await peer.connected(2)
+        await peer.until(lambda: peer.line.actions)
+        decided = asyncio.create_task(one.ami.decide(question(peer), VOICEMAIL))
+        await asyncio.wait({decided}, timeout=0.2)
+        assert decided.done()
+        assert decided.result() == "gone"
+        assert not peer.sent("Setvar")
+
+
+# ---------------------------------------------------------------- another one that answers, too
+
+
+@pytest.mark.parametrize(
+    ("beats", "told"),
+    [(["1", "2"], True), (["1"], False), (["0", "0"], False), (["", ""], False)],
+    ids=["another beats", "the last beat of one that left", "a call was late", "globals were cleared"],
+)
+async def test_heartbeat__not_ours_stands_there__one_that_beats_beside_us_is_told(
+    *, beats: list[str], told: bool
+) -> None:
+    async with connected() as (peer, one):
+        await peer.until(lambda: len(peer.beats()) > 1)
+        with capture_logs() as logs:
+            for beat in [*beats, *beats]:
+                peer.globals["GLOBAL(SCREENER_HEARTBEAT)"] = beat
+                done = len(peer.beats())
+                await peer.until(lambda done=done: len(peer.beats()) > done)  # type: ignore[misc]
+                if len(beats) == 1:
+                    break
+        errors = [line["event"].partition(":")[0] for line in logs if line["log_level"] == "error"]
+        assert errors == ["another screener answers the calls of this Asterisk, too"] * told
+        assert (one.ami.rivals.age_s is not None) == told
+
+
 # ---------------------------------------------------------------- TLS
 
 

@@ -216,6 +216,115 @@ def test_lease__handed_over__each_event_is_taken_once_and_in_order(why: str) -> 
     simulated(work)
 
 
+@pytest.mark.parametrize("ms", range(0, 200, 20))  # as long as the leader renews
+def test_lease__the_leader_hangs_at_any_moment__each_event_is_taken(ms: int) -> None:
+    async def work() -> None:
+        pbx, chance = Pbx(), random.Random(1)
+        first, second = (Screener(pbx, chance, trouble=False) for _ in range(2))
+        task = asyncio.create_task(first.run())
+        await led([first], 0.5)
+        others = asyncio.create_task(second.run())
+        await asyncio.sleep(1 + ms / 1000)
+        for number in range(1500):
+            await asyncio.sleep(EACH_S)
+            if number == 250:
+                task.cancel()  # its session stays, and it hears nothing more
+            for one in (first, second) if number < 250 else (second,):
+                assert one.leading
+                one.leading.hear({"UserEvent": "ScreenerEnd", "Uniqueid": f"{number}"})
+        assert second.leads
+        assert {*first.taken, *second.taken} == {f"{number}" for number in range(1500)}
+        others.cancel()
+
+    simulated(work)
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_lease__taken_from_one_that_was_never_seen_alive__follows_nobody(*, alive: bool) -> None:
+    async def work() -> None:
+        pbx, chance = Pbx(), random.Random(5)
+        first, second = (Screener(pbx, chance, trouble=False) for _ in range(2))
+        task = asyncio.create_task(first.run())
+        await led([first], 1)
+        if not alive:  # its session stays: Asterisk does not know that the line is dead
+            task.cancel()
+            await asyncio.sleep(600)
+        others = asyncio.create_task(second.run())
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.sleep(3)
+        assert second.leads
+        assert second.leading
+        assert second.leading.lease.term.follows == alive
+        others.cancel()
+
+    simulated(work)
+
+
+def test_lease__lost_for_a_moment_and_taken_again__follows_ourselves() -> None:
+    async def work() -> None:
+        pbx, chance = Pbx(), random.Random(6)
+        first, second = (Screener(pbx, chance, trouble=False) for _ in range(2))
+        tasks = [asyncio.create_task(one.run()) for one in (first, second)]
+        await led([first, second], 2)
+        (leader,) = (one.leading for one in (first, second) if one.leads)
+        assert leader
+        term, leader.lease._until = leader.lease.term, 0.0  # as by an answer that came too late
+        await led([first, second], 2)
+        assert leader.held
+        assert leader.lease.term.number == term.number + 1
+        assert leader.lease.term.follows
+        for task in tasks:
+            task.cancel()
+
+    simulated(work)
+
+
+EACH_S = 0.002
+SLOW_S = 0.15
+"""How long an answer takes while the store is slow: longer than it is until another question comes."""
+
+
+class Answering(Screener):
+    """Answers each question in its time, if it may."""
+
+    answered: tuple[str, ...] = ()
+
+    def take(self, event: Mapping[str, object]) -> None:
+        super().take(event)
+        asyncio.get_running_loop().call_later(SLOW_S, self._answer, str(event["Uniqueid"]))
+
+    def _answer(self, question: str) -> None:
+        if self.leading and self.leading.answers(question):
+            self.answered += (question,)
+
+
+@pytest.mark.parametrize("at", range(100, 120, 5))  # a turn of the lease takes as long as 20 questions
+def test_lease__handed_over_while_answers_are_slow__each_question_is_answered_once(at: int) -> None:
+    async def work() -> None:
+        pbx, chance = Pbx(), random.Random(2)
+        first, second = (Answering(pbx, chance, trouble=False) for _ in range(2))
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(first.run())]
+        await led([first], 0.5)
+        tasks.append(asyncio.create_task(second.run()))
+        await led([first, second], 1)
+        for number in range(200):
+            for one in (first, second):
+                assert one.leading
+                one.leading.hear({"UserEvent": "ScreenerAsk", "Channel": "a", "Uniqueid": f"{number}"})
+            if number == at:
+                assert first.leading
+                tasks.append(asyncio.create_task(first.leading.hand_over(for_good=True)))
+            await led([first, second], LOOK_S)
+        await led([second], 2 * SLOW_S)
+        assert sorted(map(int, first.answered + second.answered)) == list(range(200))
+        assert len(first.answered) >= 100
+        for task in tasks:
+            task.cancel()
+
+    simulated(work)
+
+
 def test_lease__nobody_stands_by__it_is_not_handed_over() -> None:
     async def work() -> None:
         alone = Screener(Pbx(), random.Random(3), trouble=False)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from screener import config, ledger, number
+from screener import app, config, ledger, number
 from screener.call import Call, Stage
 from screener.counters import Counters
+from screener.errors import AmiError
 from screener.facts import UNLISTED, facts_of
 from screener.ledger import Ledger, Row
 from screener.messages import Bounds, Messages, kept
@@ -207,6 +208,27 @@ async def test_release__two_screeners_at_once__one_sends_the_message(tmp_path: P
         now[0] += timedelta(minutes=2)  # whoever released it was killed
         again = asyncio.gather(released(first, "m2"), released(other, "m2"))
         assert sorted(map(list, await again)) == [["error"], ["to"]]
+
+
+async def test_release__the_asterisk_of_a_message_is_away__is_told_so_whatever_others_there_are(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ledger.db"
+
+    async def act(*_: str, **__: str) -> SimpleNamespace:
+        raise AmiError("not connected to Asterisk")
+
+    with Ledger.open(path) as written:
+        call = {"number": "<sip:1@h>", "to": "pjsip:phone", "text": "hi"}
+        written.append(Row("m1", "message", AT, {"call": call}, "berlin"))
+        await written.flush()
+        pbxs = []
+        for name in ("aachen", "berlin", "munich"):
+            ami, counters = SimpleNamespace(act=act), Counters()
+            parts = SimpleNamespace(pbx=name, ledger=written, clock=lambda: AT, ami=ami, counters=counters)
+            pbxs.append(SimpleNamespace(messages=Messages(parts, WORDING, path, Bounds(1, 1))))  # type: ignore[arg-type]
+        assert await app._release(pbxs, "m1") == {"error": "not connected to Asterisk"}  # type: ignore[arg-type]
+        assert await app._release(pbxs, "m2") == {"error": "there is no message m2"}  # type: ignore[arg-type]
 
 
 def test_bounds__of_a_sender_and_in_total__free_again_an_hour_later_and_told_once() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
 from screener import metrics
 from screener.counters import Counters
-from tests.scrape import Samples, no_rules
+from tests.scrape import PACKAGING, Samples, no_rules
 
 NOTHING: dict[str, Any] = {"delays": {}}
 
@@ -73,6 +74,22 @@ def test_exposition__hostile_label__stays_one_label() -> None:
         {"profile": hostile}
     ]
     assert "screener_evil" not in seen.names
+
+
+@pytest.mark.parametrize(
+    ("connected_since", "standing_by", "pages"),
+    [(None, False, True), ("2025-03-01T12:00:00+00:00", False, False), (None, True, False)],
+)
+def test_alert__asterisk_is_away__is_not_raised_by_a_screener_that_stands_by(
+    *, connected_since: str | None, standing_by: bool, pages: bool
+) -> None:
+    ami = {"connected_since": connected_since, "standing_by": standing_by}
+    status = NOTHING | {"pbxs": {"": {"ami": ami}}} | Counters().as_dict(no_rules())
+    seen = Samples(metrics.exposition(status).decode())
+    groups = yaml.safe_load((PACKAGING / "prometheus/alerts.yaml").read_text())["groups"]
+    (rule,) = (one for one in groups[0]["rules"] if one["alert"] == "ScreenerAsteriskAway")
+    asked = rule["expr"].removesuffix(" == 0").split(" + ")
+    assert (sum(seen.of(one) or 0 for one in asked) == 0) == pages
 
 
 def test_rows__names__are_unique_and_say_their_unit() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,13 @@ from structlog.testing import capture_logs
 
 from screener import app
 from screener.config import load
-from screener.ledger import Ledger, Postgres, Row, calls, verify
+from screener.ledger import Ledger, Postgres, Row, calls, outbox, verify
 from screener.ledger.outbox import Outbox
 from screener.signing import Signer
 from tests.postgres import sql
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from screener.ledger import Place
@@ -95,6 +97,51 @@ async def test_outbox__its_disk_is_full__rows_wait_in_memory_and_all_arrive_when
         assert (ledger.dropped, ledger.healthy) == (0, True)
     assert len(list(calls(place))) == 200
     assert verify(place).problems == []
+
+
+@asynccontextmanager
+async def refusing(tmp_path: Path) -> AsyncIterator[tuple[Postgres, list[int]]]:
+    """A server that hangs up on everybody, and a mark for each who came."""
+    came: list[int] = []
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append(len(came))
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        yield Postgres(f"postgresql://nobody@127.0.0.1:{port}/screener", tmp_path), came
+
+
+async def test_outbox__its_database_is_away_for_hours__still_tries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "PAUSE_MAX_S", 0.0001)
+    async with refusing(tmp_path) as (place, came), asyncio.timeout(60):
+        with Ledger.open(place) as ledger:
+            while len(came) < 1100:  # noqa: ASYNC110 - with the pauses as they are, an hour and a half
+                await asyncio.sleep(0.05)
+            await asyncio.to_thread(ledger.close, 0.1)
+
+
+async def test_outbox__closed_while_its_database_is_away__does_not_besiege_it(tmp_path: Path) -> None:
+    async with refusing(tmp_path) as (place, came):
+        with Ledger.open(place) as ledger:
+            ledger.append(Row("1.0", "setup", NOON, {}))
+            await ledger.flush()
+            before = len(came)
+            await asyncio.to_thread(ledger.close, 1.0)
+        assert len(came) - before < 2 + 2 * 1.0 / outbox.PAUSE_S
+
+
+async def test_outbox__fails_as_nobody_thought_of__is_told(tmp_path: Path) -> None:
+    place = Postgres("postgresql://nobody@pbx..example/screener", tmp_path)  # psycopg raises a ValueError
+    with Ledger.open(place) as ledger:
+        async with asyncio.timeout(10):
+            while ledger.healthy:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+        assert "label empty" in ledger.trouble
+        await asyncio.to_thread(ledger.close, 0.1)
 
 
 def site_of(tmp_path: Path, **settings: object) -> Path:
