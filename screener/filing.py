@@ -12,7 +12,7 @@ import structlog
 
 from screener import ledger, number, recordings, telemetry
 from screener.call import endpoint
-from screener.errors import ScreenerError
+from screener.errors import LedgerError, ScreenerError
 from screener.ledger import Row
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from screener.call import Ending
     from screener.delivering import Deliverer
     from screener.facts import Place
-    from screener.ledger import Ledger
+    from screener.ledger import CallRecord, Ledger
     from screener.listening import Listener
     from screener.recordings import Recording
     from screener.spool import Spool
@@ -108,8 +108,7 @@ class Filing:
         since = self._clock() - timedelta(seconds=STILL_WRITTEN_S)
         if not found or any(not one.complete and one.closed_at > since for one in found):
             return
-        # A screener that was killed may have filed the end of the call, and no more.
-        call = await asyncio.to_thread(ledger.call, self._ledger.path, stem.name)
+        call = await self._known(stem.name)
         if stem.name in self._concluded:  # its end has come meanwhile
             return
         log.info("a recording made while the screener was away", stem=str(stem))
@@ -117,6 +116,14 @@ class Filing:
             ended = max(one.closed_at for one in found)
             self._ledger.append(Row(stem.name, "end", ended, {"disposition": "recorded"}))
         self._file(stem.name, found, call.end.get("notice_at", "") if call else "")
+
+    async def _known(self, call_id: str) -> CallRecord | None:
+        """What is filed of a call: a screener that was killed may have filed its end, and no more."""
+        try:
+            return await asyncio.to_thread(ledger.call, self._ledger.path, call_id)
+        except LedgerError as error:  # of one call: that it cannot be read must not keep the others out
+            log.warning("what is filed of a call cannot be read", reason=str(error))
+            return None
 
     async def _settled(self, stem: Path, deadline_s: float) -> list[Recording]:
         try:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from screener.cli.common import AsJson, Site, chosen, show_json
 from screener.doctor import CHECKS, Check, Level, Patient, Result, made
+from screener.errors import NotChecked
 from screener.text import escaped
 
 _STYLES = {Level.OK: "green", Level.UNCHECKED: "dim", Level.WARN: "yellow", Level.FAIL: "bold red"}
@@ -28,7 +29,13 @@ def doctor(
     ] = None,
     etc: Annotated[
         Path | None,
-        typer.Option("--asterisk-etc", show_default=False, help="Asterisk's configuration directory."),
+        typer.Option(
+            "--asterisk-etc",
+            exists=True,
+            file_okay=False,
+            show_default=False,
+            help="Asterisk's configuration directory.",
+        ),
     ] = None,
     pbx: Annotated[str, typer.Option(help="Which of several Asterisks (pbxs), the first if not said.")] = "",
     site: Site = None,
@@ -44,14 +51,26 @@ def doctor(
         raise typer.BadParameter(
             f"no such check: {', '.join(sorted(unknown))}; there are {', '.join(one.name for one in CHECKS)}"
         )
-    printer = _Printer()
-    results = asyncio.run(_all(wanted, Patient(chosen(site), etc, pbx=pbx), None if as_json else printer))
+    patient, printer = Patient(chosen(site), etc, pbx=pbx), _Printer()
+    if pbx and pbx not in (there := _asterisks(patient) or [pbx]):
+        raise typer.BadParameter(
+            f"there is no {pbx!r} in pbxs, but {', '.join(filter(None, there)) or 'none'}"
+        )
+    results = asyncio.run(_all(wanted, patient, None if as_json else printer))
     if as_json:
         show_json([_plain(one) for one in results])
     else:
         printer.end(results)
     if any(one.level is Level.FAIL for one in results):
         raise typer.Exit(1)
+
+
+def _asterisks(patient: Patient) -> list[str]:
+    """Those of the settings by name; none where the settings do not load, which a check tells."""
+    try:
+        return list(patient.settings.asterisks)
+    except NotChecked:
+        return []
 
 
 async def _all(wanted: list[Check], patient: Patient, printer: _Printer | None) -> list[Result]:

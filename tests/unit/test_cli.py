@@ -82,6 +82,8 @@ def test_command__used_rightly__prints_and_exits_0(run: Command, arguments: list
         (["status", "--config", "/no/such"], 2, "/no/such:1:1"),
         (["reload", "--config", "/no/such"], 2, "/no/such:1:1"),
         (["top", "--once", "--config", "/no/such"], 2, "/no/such:1:1"),
+        (["doctor", "--pbx", "paris", "--only", "manager.login"], 2, "there is no 'paris' in pbxs, but none"),
+        (["doctor", "--asterisk-etc", "/no/such", "--only", "asterisk.version"], 2, "/no/such"),
         (["config", "schema", "feedz"], 2, "feedz"),
         (["calls", "--last", "3x"], 2, "90m, 12h or 30d"),
         (["calls", "--last", "999999d"], 2, "90m, 12h or 30d"),

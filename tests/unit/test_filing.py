@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -83,3 +85,25 @@ async def test_recording__of_a_call_whose_end_alone_outlived_the_screener__is_fi
         rows = [row for one in ledger.oldest_first(written.path) for row in one]
     assert Counter(row.kind for row in rows) == {"recording": 2, "end": 1}
     assert {row.body["notice_played_at"] for row in rows if row.kind == "recording"} == {heard}
+
+
+async def test_recording__of_a_call_with_a_row_that_cannot_be_read__is_filed_and_so_are_the_others(
+    tmp_path: Path,
+) -> None:
+    ids = {CALL, "1772625600.8"}
+    for call_id in ids:
+        for leg in ("caller", "mix"):
+            write(tmp_path / "spool/2026-03-04" / f"{call_id}-{leg}.wav", hush(1))
+    with ledger.Ledger.open(tmp_path / "ledger.db") as written:
+        written.append(ledger.Row(CALL, "end", NOW, {"disposition": "recorded"}))
+        await written.flush()
+        with closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+            for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+                db.execute(f"DROP TRIGGER {name}")
+            db.execute("UPDATE row SET body = '[]' WHERE kind = 'end'")
+            db.commit()
+        await filing(tmp_path, written).adopt()
+        await written.flush()
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+        rows = db.execute("SELECT call_id FROM row WHERE kind = 'recording'").fetchall()
+    assert Counter(call_id for (call_id,) in rows) == dict.fromkeys(ids, 2)
