@@ -101,7 +101,7 @@ class Dialog:
     ringing: asyncio.Event = field(default_factory=asyncio.Event)
     answered_at: float = 0.0
     heard_to: int = 0
-    """Where the last sound that `hear` found ends: found late, on a busy machine, the next one is there, too."""
+    """Where the last sound that `hear` found ends: when it is found late, the next one is there as well."""
     _request: bytes = b""
     _remote: bytes = b""
     _cseq: int = 1
