@@ -511,8 +511,8 @@ def test_note__by_root_where_the_services_user_put_a_link__gives_nothing_away(
     noted = case(
         "case", "note", 1, "--kind", "letter", "--text", "x", "--file", tmp_path / "site" / "screener.yaml"
     )
-    assert noted.code == 0
-    assert elsewhere.stat().st_uid == 0
+    assert (noted.code, list(elsewhere.iterdir()), elsewhere.stat().st_uid) == (1, [], 0)
+    assert "it cannot be added to the case" in noted.err
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
