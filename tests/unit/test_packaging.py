@@ -108,4 +108,4 @@ def test_docker__the_demo_asterisk__has_the_modules_that_the_dialplan_is_tested_
         r"^load = (\w+)\.so$", (ROOT / "docker/asterisk/modules.conf").read_text(), re.MULTILINE
     )
     # Signatures of callers, and what they need, are not set up there.
-    assert set(MODULES) - set(loaded) == {"res_stir_shaken", "res_curl", "func_curl"}
+    assert set(MODULES) - set(loaded) == {"res_stir_shaken", "res_curl"}
