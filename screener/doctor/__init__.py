@@ -19,6 +19,7 @@ CHECKS = tuple(
         configuration.own_numbers, configuration.home,
         service.running, service.version, service.in_force, service.parts, service.user,
         manager.login, manager.write, manager.read, manager.acl, manager.events, manager.exposed,
+        manager.functions,
         asterisk.version, asterisk.wake, asterisk.modules, asterisk.contexts, asterisk.contract,
         asterisk.path, asterisk.account, asterisk.trunks, asterisk.messages, asterisk.clock,
         asterisk.heartbeat, asterisk.sessions,

@@ -129,15 +129,18 @@ async def contexts(patient: Patient) -> AsyncIterator[Finding]:
 async def contract(patient: Patient) -> AsyncIterator[Finding]:
     """The loaded dialplan speaks the version of this program."""
     loaded = await patient.dialplan()
+    ours = [one for name, steps in loaded.steps.items() if is_ours(name) for one in steps]
     found = {
         (version[1], one.origin)
-        for name, steps in loaded.steps.items()
-        if is_ours(name)
-        for one in steps
+        for one in ours
         if one.application == "UserEvent" and (version := _CONTRACT.match(one.arguments))
     }
     if not found:
         raise NotChecked("the screener's dialplan is not loaded, see asterisk.contexts")
+    old = [one.origin for one in ours if one.application == "ExecIf"]
+    if old:
+        what = f"{old[0]}: the screener's dialplan has ExecIf, which it has no more: it is an old one"
+        yield fail(what, "whoever calls can run commands on this machine, by a header", COPY)
     for spoken, origin in sorted(found):
         if spoken != CONTRACT_VERSION:
             what = f"{origin}: version {spoken} of the contract, the program speaks {CONTRACT_VERSION}"

@@ -7,6 +7,7 @@ import re
 import ssl
 from typing import TYPE_CHECKING
 
+from screener.doctor import console
 from screener.doctor.checkup import fail, fine, warn
 from screener.doctor.console import settings_of
 from screener.doctor.patient import LOCAL
@@ -24,6 +25,12 @@ RELOAD = "then: asterisk -rx 'manager reload'"
 WRITE, READ = {"call", "message"}, {"user", "call"}
 STRANGER = "203.0.113.7"
 """An address that nobody has (RFC 5737)."""
+GIVEN_AWAY = {
+    "func_shell.so": ({"SHELL"}, "runs commands on this machine"),
+    "func_config.so": ({"AST_CONFIG"}, "reads the secrets of other accounts and of telephones"),
+    "func_curl.so": ({"CURL", "CURLOPT"}, "fetches web pages from this machine"),
+}
+"""Modules with functions that Asterisk lets every account ask that may set variables, and what with them."""
 ASKS = "Event: UserEvent\r\nPrivilege: user,all\r\nChannel: PJSIP/a-00000001"
 FLOOD = "Event: Newchannel\r\nPrivilege: call,all\r\nChannel: PJSIP/a-00000001"
 
@@ -192,6 +199,21 @@ async def exposed(patient: Patient) -> AsyncIterator[Finding]:
                 notice = "the accounts can be tried by a web browser"
                 mend = f"manager.conf, [general]: webenabled=no; {RELOAD}"
                 yield fail(f"the manager interface is on the web server at {web}", notice, mend)
+
+
+async def functions(patient: Patient) -> AsyncIterator[Finding]:
+    """No function gives more than calls to who has stolen the secret."""
+    loaded = await patient.dialplan()
+    used = console.functions(step for steps in loaded.steps.values() for step in steps)
+    for module, (names, what) in GIVEN_AWAY.items():
+        if await patient.value(f"IFMODULE({module})") != "1":
+            continue
+        notice = f"who has stolen the secret {what}"
+        if asked := sorted(names & used):
+            yield fine(f"{module} is loaded, for your dialplan asks {', '.join(asked)}: {notice}")
+        else:
+            mend = f"modules.conf: noload = {module}; then: asterisk -rx 'module unload {module}'"
+            yield warn(f"{module} is loaded, and your dialplan does not need it", notice, mend)
 
 
 def _is_loopback(bound: str) -> bool:

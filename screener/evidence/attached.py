@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from screener.errors import ScreenerError
@@ -14,7 +15,6 @@ from screener.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 NAME_BOUND = 120
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -28,20 +28,25 @@ def attach(folder: Path, file: Path) -> dict[str, Any]:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         hashed, size = hashlib.sha256(), 0
-        with tempfile.NamedTemporaryFile(dir=folder) as copy:  # made for its owner alone
-            for block in blocks(file.resolve(strict=True)):
-                hashed.update(block)
-                size += copy.write(block)
-            copy.flush()
-            os.fsync(copy.fileno())
-            if os.geteuid() == 0:  # what root adds belongs to the service's user as the rest does
-                owner = folder.parent.stat()
-                # Its user may have put a link here: root must not give away what that leads to.
-                os.chown(folder, owner.st_uid, owner.st_gid, follow_symlinks=False)
-                os.fchown(copy.fileno(), owner.st_uid, owner.st_gid)
-            kept = folder / hashed.hexdigest()
-            if not kept.exists():
-                os.link(copy.name, kept)
+        # Its user may put a link here, by which root would make him a file of his own anywhere.
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            there = Path("/proc/self/fd", str(opened))
+            with tempfile.NamedTemporaryFile(dir=there) as copy:  # made for its owner alone
+                for block in blocks(file.resolve(strict=True)):
+                    hashed.update(block)
+                    size += copy.write(block)
+                copy.flush()
+                os.fsync(copy.fileno())
+                if os.geteuid() == 0:  # what root adds belongs to the service's user as the rest does
+                    owner = folder.parent.stat()
+                    os.fchown(opened, owner.st_uid, owner.st_gid)
+                    os.fchown(copy.fileno(), owner.st_uid, owner.st_gid)
+                kept = there / hashed.hexdigest()
+                if not kept.exists():
+                    os.link(copy.name, kept)
+        finally:
+            os.close(opened)
     except OSError as error:
         raise ScreenerError(f"{file}: it cannot be added to the case: {error}") from error
     return {"name": printable(file.name, NAME_BOUND), "bytes": size, "sha256": hashed.hexdigest()}

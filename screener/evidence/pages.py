@@ -11,6 +11,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 from collections import Counter
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
@@ -37,6 +38,8 @@ POLICY: Final = (
     "form-action 'none'"
 )
 FORMULA: Final = tuple("=+-@|%＝＋－＠")
+# Where cells are parted by semicolons, as in Germany, quotes within a line count for nothing.
+PARTED: Final = re.compile(rf'([;\t\r\n])(?=[\s"]*[{re.escape("".join(FORMULA))}])')
 COLUMNS: Final = (
     "n", "at", "at_utc", "kind", "number", "name", "called", "verdict", "reasons", "ended", "talk_s", "robot",
     "text", "found", "incidents", "files",
@@ -64,7 +67,7 @@ def pages(
 
 def safe_cell(value: object) -> str:
     """A cell that no spreadsheet takes for a formula."""
-    text = "" if value is None else str(value)
+    text = "" if value is None else PARTED.sub(r"\1'", str(value))
     return f"'{text}" if text[:1].isspace() or text.startswith(FORMULA) else text
 
 

@@ -56,7 +56,7 @@ class Database(Protocol):
         """Close it."""
 
     def prepare(self) -> None:
-        """Make a ledger where there is nothing; LedgerError if there is something else."""
+        """Get ready to write; LedgerError if there is something else than a ledger."""
 
     def check(self) -> None:
         """Raise LedgerError unless this is a ledger of a version that can be used."""

@@ -101,13 +101,16 @@ class File(sqlite3.Connection):
         """Begin to read."""
         self.execute("BEGIN")
 
-    def prepare(self) -> None:
-        """Make a ledger of an empty file; LedgerError if it is something else."""
+    def make(self) -> None:
+        """Make a ledger of an empty file; what is something else is left alone."""
         if self._flag(NO_TABLES):
             self.execute("PRAGMA journal_mode = WAL")
             with self.transaction():
                 if self._flag(NO_TABLES):
                     self._all(f"{ROWS};;{CHAIN};;{INDEXES}")
+
+    def prepare(self) -> None:
+        """Get ready to write; LedgerError if it is no ledger."""
         self.check()
         # A committed page lies in the kernel's cache and survives SIGKILL even with NORMAL. Power loss is
         # another matter: WAL with NORMAL comes back consistent but without its last commits, and `flush`
@@ -168,7 +171,10 @@ def to_read(path: Path) -> File:
 
 
 def to_write(path: Path) -> File:
-    """A ledger that exists, for a command; FileNotFoundError, sqlite3.Error or LedgerError."""
+    """A ledger that exists, for a command; FileNotFoundError, sqlite3.Error or LedgerError.
+
+    None is made of an empty file: by root, where the service's user put a link, it could be anybody's.
+    """
     return _prepared(_opened(path, "rw", PATIENCE_S))
 
 
@@ -176,7 +182,7 @@ def to_keep(path: Path) -> File:
     """A ledger for the service: made if there is none, for its owner alone; OSError or as `to_write`."""
     make(path.parent)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    return _prepared(_opened(path, "rw", BUSY_S))
+    return _prepared(_opened(path, "rw", BUSY_S), make=True)
 
 
 def make(directory: Path) -> None:
@@ -207,8 +213,10 @@ def _opened(path: Path, mode: str, timeout_s: float) -> File:
     return db
 
 
-def _prepared(db: File) -> File:
+def _prepared(db: File, *, make: bool = False) -> File:
     try:
+        if make:
+            db.make()
         db.prepare()
     except BaseException:
         db.close()

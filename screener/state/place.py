@@ -33,12 +33,19 @@ class DirectoryBusy(StateUnavailable):
 
 
 def refuse_as_root(directory: Path) -> None:
-    """Raise StateUnavailable where root would make files that the owner of the directory could not use."""
+    """Raise StateUnavailable where root would make files that the owner of the directory could not use.
+
+    Also where he could lead root elsewhere, by a link here or in place of what lies in a directory of his.
+    """
     if os.geteuid() != 0:
         return
-    there = next((place for place in (directory, *directory.parents) if place.exists()), directory)
-    if (uid := there.stat().st_uid) == 0:
+    real = directory.parent.resolve() / directory.name
+    nearest = next(one for one in (real, *real.parents) if os.path.lexists(one))
+    counts = [one for one in (nearest, nearest.resolve(), real.parent) if os.path.lexists(one)]
+    there = next((one for one in counts if one.lstat().st_uid != 0), None)
+    if there is None:
         return
+    uid = there.lstat().st_uid
     try:
         owner = pwd.getpwuid(uid).pw_name
     except KeyError:

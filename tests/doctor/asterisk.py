@@ -74,6 +74,13 @@ async def no_include(here: Examined) -> AsyncIterator[None]:
         yield
 
 
+@breaks(asterisk.contract, "it is an old one", "cp -rT")
+async def with_exec_if(here: Examined) -> AsyncIterator[None]:
+    judged = ('GotoIf($["${SCREENER_MISSED}" = ""]?judged)', "ExecIf(0?NoOp())")
+    async with here.edited("screener/screener.conf", *judged, DIALPLAN):
+        yield
+
+
 @breaks(asterisk.contract, "version 0 of the contract", "cp -rT")
 async def older(here: Examined) -> AsyncIterator[None]:
     async with here.edited(

@@ -138,3 +138,17 @@ async def web(here: Examined) -> AsyncIterator[None]:
     bound = "s/^Server Disabled$/Server Enabled and Bound to 0.0.0.0:8088/"
     with here.console_says("s/(AMI.HTTP): *No/(AMI\\/HTTP): Yes/\n" + bound):
         yield
+
+
+@breaks(manager.functions, "func_shell.so is loaded", "noload = func_shell.so", level=WARN)
+async def shell(here: Examined) -> AsyncIterator[None]:
+    await here.pbx.cli("module load func_shell.so")
+    yield
+    await here.pbx.cli("module unload func_shell.so")
+
+
+@breaks(manager.functions, "func_config.so is loaded", "noload = func_config.so", level=WARN)
+async def config(here: Examined) -> AsyncIterator[None]:
+    await here.pbx.cli("module load func_config.so")
+    yield
+    await here.pbx.cli("module unload func_config.so")

@@ -247,6 +247,21 @@ async def test_hostile__log_and_listing__hold_no_control_characters(house: House
         assert not {unicodedata.category(char) for char in line} & {"Cc", "Cf", "Cs", "Zl", "Zp"}, line
 
 
+@pytest.mark.parametrize("first", [b"<sip:10012@h>", b"<sip:1@h>"])
+async def test_asserted__second_one_with_an_application_in_it__is_only_text(
+    house: House, first: bytes
+) -> None:
+    mark, count = house.directory / "run-by-a-caller", len(house.service.calls())
+    second = b"<sip:10013@h>):System(touch %b #" % bytes(mark)
+    call = await house.caller.call(
+        "170", headers=b"P-Asserted-Identity: " + first + b"\r\nP-Asserted-Identity: " + second
+    )
+    await answered(call)
+    call.hangup()
+    await ended(house, count)
+    assert not mark.exists()
+
+
 @pytest.mark.asyncio(loop_scope="function")
 @pytest.mark.parametrize("ends", ["", ")", "))", "))x", ")))"])
 async def test_called_number__with_an_application_in_it__is_not_run_without_our_dialplan(ends: str) -> None:

@@ -132,6 +132,74 @@ async def test_thief__sets_the_directory_of_recordings__gets_no_command_run_by_i
         assert not await asyncio.to_thread(touched.exists)
 
 
+async def test_thief__sets_a_language_with_an_application_in_it__gets_no_command_run_by_it() -> None:
+    async with House.open(screener=False, answer_after=None) as house, Thief.of(house) as thief:
+        touched = house.directory / "touched"
+        branch = f"1?System(touch {touched}):"
+        assert "Success" in await thief.asks("Setvar", Variable="GLOBAL(X)", Value=branch)
+        call = await house.call(FRIEND)
+        channel = await thief.channel()
+        value = '" = "x" | GLOBAL(X) | "'  # of which the condition is computed
+        assert "Success" in await thief.asks(
+            "Setvar", Channel=channel, Variable="SCREENER_SPOKEN", Value=value
+        )
+        where = {"Context": "screener-action-voicemail", "Exten": "s", "Priority": "1"}
+        assert "Success" in await thief.asks("Redirect", Channel=channel, **where)
+        await says(house, f"mixmonitor list {channel}", "-caller")
+        call.hangup()
+        assert not await asyncio.to_thread(touched.exists)
+
+
+async def test_thief__names_the_copy_of_the_lists_by_an_application__gets_no_command_run_by_it() -> None:
+    async with House.open(screener=False) as house, Thief.of(house) as thief:
+        touched = house.directory / "touched"
+        # No dash may be in it.
+        value = f"x):System(cd {str(touched.parent).replace('-', '?')} && touch touched #)-0"
+        assert "Success" in await thief.asks("Setvar", Variable="GLOBAL(SCREENER_MIRROR)", Value=value)
+        for _ in range(2):
+            call = await house.call(FRIEND)
+            await house.answered()
+            call.hangup()
+            await says(house, "core show channels count", "0 active channels")
+        assert not await asyncio.to_thread(touched.exists)
+
+
+async def test_thief__enters_where_messages_are_kept__gets_no_file_of_his_own_written_by_it() -> None:
+    async with House.open(screener=False, answer_after=None) as house, Thief.of(house) as thief:
+        written = house.directory / "written"
+        shown = await house.pbx.cli("dialplan show keep@screener-messages")
+        priority = next(line.split(".")[0].split()[-1] for line in shown.splitlines() if "FILE(" in line)
+        for spool, file in ((house.directory, written), (f"{written})=stolen", written)):
+            await house.call(FRIEND)
+            channel = await thief.channel()
+            for name, value in (("SCREENER_SPOOL", spool), ("file", file), ("line", "stolen"), ("day", "/")):
+                answer = await thief.asks("Setvar", Channel=channel, Variable=name, Value=str(value))
+                assert "Success" in answer
+            where = {"Context": "screener-messages", "Exten": "keep", "Priority": priority}
+            assert "Success" in await thief.asks("Redirect", Channel=channel, **where)
+            await says(house, "core show channels count", "0 active channels")
+        assert not await asyncio.to_thread(written.exists)
+        kept = await asyncio.to_thread((house.directory / "messages-").read_text)
+        assert kept == "Id: en\n"
+
+
+@pytest.mark.parametrize("ends", ["^", ")v("])
+async def test_thief__names_a_recording_with_a_function_in_it__gets_no_file_written_by_it(ends: str) -> None:
+    async with House.open(screener=False) as house, Thief.of(house) as thief:
+        written = house.directory / "written"
+        value = f"/x{ends}FILE({written})=stolen"
+        assert "Success" in await thief.asks("Setvar", Variable="GLOBAL(SCREENER_DELIVERS)", Value="yes")
+        call = await house.call(FRIEND)
+        await house.answered()
+        channel = await thief.channel()
+        assert "Success" in await thief.asks(
+            "Setvar", Channel=channel, Variable="SCREENER_RECORDING", Value=value
+        )
+        call.hangup()
+        await says(house, "core show channels", "ask@screener-deliver")
+        assert not await asyncio.to_thread(written.exists)
+
+
 @pytest.mark.parametrize("config", [True, False], ids=["func_config is loaded", "func_config is not loaded"])
 async def test_thief__asks_for_the_secret_of_another_account__has_it_only_by_func_config(
     config: bool,  # noqa: FBT001 - the row

@@ -29,7 +29,7 @@ app_cdr app_chanspy app_dial app_exec app_mixmonitor app_originate app_playback 
 app_record app_senddtmf app_stack app_system app_userevent
 app_verbose app_waitforsilence bridge_builtin_features
 bridge_native_rtp bridge_simple chan_pjsip codec_alaw codec_gsm codec_resample codec_ulaw format_gsm
-format_pcm format_wav func_base64 func_callerid func_cdr func_channel func_curl func_cut func_db func_dialplan
+format_pcm format_wav func_base64 func_callerid func_cdr func_channel func_cut func_db func_dialplan
 func_global func_groupcount func_hangupcause func_logic func_math func_module func_periodic_hook func_rand
 func_sprintf func_strings func_talkdetect func_timeout func_uri pbx_config
 res_clioriginate res_crypto res_curl res_format_attr_h264 res_musiconhold res_pjproject res_pjsip

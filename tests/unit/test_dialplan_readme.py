@@ -39,6 +39,11 @@ OURS = {
 """What no stranger can write, and therefore need not be encoded."""
 
 
+def test_exec_if__in_whatever_file__is_not_there() -> None:
+    """Of `ExecIf(0?Set(x=a):System(id))` Asterisk runs what stands behind the colon, whoever wrote it."""
+    assert not re.findall(r".*ExecIf.*", PLAN)
+
+
 def table(heading: str) -> dict[str, list[str]]:
     """The rows of the table under a heading, by their first cell."""
     [section] = re.findall(rf"^##+ {re.escape(heading)}$(.*?)(?=^##|\Z)", README, re.MULTILINE | re.DOTALL)

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from screener.errors import StateUnavailable
 from screener.state import EmbeddedServer, Lists, Row, serving
+from tests.users import OURS, needs_root
 from tests.valkey import connected
 
 PARENT = """
@@ -270,6 +271,23 @@ async def test_server__directory_is_a_file__is_refused(state_directory: Path) ->
     state_directory.touch()  # noqa: ASYNC240 - a test may wait for a file
     with pytest.raises(StateUnavailable, match=rf"the state directory {state_directory} cannot be used"):
         await EmbeddedServer(state_directory).start()
+
+
+@needs_root
+@pytest.mark.parametrize("owner", [OURS, 0])
+async def test_server__by_root_where_the_services_user_put_a_link__touches_nothing(
+    tmp_path: Path, owner: int
+) -> None:
+    state, elsewhere = tmp_path / "state", tmp_path / "elsewhere"
+    state.mkdir()
+    elsewhere.mkdir(mode=0o755)
+    (state / "store").symlink_to(elsewhere)
+    os.chown(state, OURS, OURS)
+    # A link of root's that lies in a directory of his he may have moved there.
+    os.chown(state / "store", owner, owner, follow_symlinks=False)
+    with pytest.raises(StateUnavailable, match=f"belongs to #{OURS}"):
+        await EmbeddedServer(state / "store").start()
+    assert (list(elsewhere.iterdir()), mode(elsewhere)) == ([], 0o755)
 
 
 async def test_server__platform_without_one__names_the_setting(

@@ -311,6 +311,14 @@ def test_append__no_ledger__is_not_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_append__link_to_an_empty_file__leaves_it_empty(tmp_path: Path) -> None:
+    (tmp_path / "anybodys").touch()
+    (tmp_path / "ledger.db").symlink_to(tmp_path / "anybodys")
+    with pytest.raises(LedgerError, match="not a ledger of the screener"):
+        append(tmp_path / "ledger.db", rows(1))
+    assert (tmp_path / "anybodys").stat().st_size == 0
+
+
 def test_file__any_change_but_erasing__is_refused_by_the_file_itself(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db:
         for statement in (

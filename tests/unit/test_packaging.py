@@ -72,6 +72,22 @@ def test_docker__every_container__is_read_only_and_without_rights() -> None:
                 assert not service.get("privileged"), name
 
 
+def test_docker__start_of_asterisk__gives_the_secret_to_no_process_as_an_argument(tmp_path: Path) -> None:
+    for name in ("run/ami", "run/asterisk", "bin"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "run/ami/secret").write_text("abc123")
+    for name, runs in (("sed", shutil.which("sed")), ("cat", shutil.which("cat")), ("asterisk", "true")):
+        (tmp_path / "bin" / name).write_text(
+            f'#!/bin/sh\necho "$@" >>{tmp_path}/arguments\nexec {runs} "$@"\n'
+        )
+        (tmp_path / "bin" / name).chmod(0o755)
+    text = (ROOT / "docker/asterisk/start").read_text().replace("/run/", f"{tmp_path}/run/")
+    text = text.replace("/etc/asterisk/screener", str(ROOT / "dialplan"))
+    subprocess.run(["sh", "-c", text], check=True, timeout=60, env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"})
+    assert "secret = abc123\n" in (tmp_path / "run/asterisk/manager.conf").read_text()
+    assert "abc123" not in (tmp_path / "arguments").read_text()
+
+
 def test_docker__users_and_groups__are_the_same_numbers_in_both_images() -> None:
     screener = (ROOT / "docker/screener.Dockerfile").read_text()
     asterisk = (ROOT / "docker/asterisk.Dockerfile").read_text()
@@ -92,4 +108,4 @@ def test_docker__the_demo_asterisk__has_the_modules_that_the_dialplan_is_tested_
         r"^load = (\w+)\.so$", (ROOT / "docker/asterisk/modules.conf").read_text(), re.MULTILINE
     )
     # Signatures of callers, and what they need, are not set up there.
-    assert set(MODULES) - set(loaded) == {"res_stir_shaken", "res_curl", "func_curl"}
+    assert set(MODULES) - set(loaded) == {"res_stir_shaken", "res_curl"}
