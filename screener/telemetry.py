@@ -44,7 +44,7 @@ HIDDEN = "[hidden]"
 COLOURS = {"debug": 2, "warning": 33, "error": 31, "critical": 31}
 
 _SECRET_KEY = re.compile(r"secret|passw|token|credential|authorization|api_?key", re.IGNORECASE)
-_URL_PASSWORD = re.compile(r"(?<=://)[^\s/]*:[^\s/]*(?=@)")
+_URL_PASSWORD = re.compile(r"(?<=://)[^\s/:]*:[^\s/]*(?=@)")
 _BARE = re.compile(r"[^\s\"'=\\]+")
 
 

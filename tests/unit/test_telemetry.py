@@ -129,6 +129,12 @@ def test_line__secrets__never_appear(pipe: tuple[int, int]) -> None:
         assert secret not in line
 
 
+def test_line__address_of_colons_only__is_written_in_no_time(pipe: tuple[int, int]) -> None:
+    began = time.monotonic()
+    assert logged(pipe, ("call", {"name": "://" + ":" * 40_000}))
+    assert time.monotonic() - began < 2
+
+
 async def test_about_call__calls_at_the_same_time__each_line_names_its_own(pipe: tuple[int, int]) -> None:
     async def call(number: str) -> None:
         with about_call(number):
