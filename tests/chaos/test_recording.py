@@ -14,7 +14,7 @@ import pytest
 
 from screener.spool import delete, secure
 from tests.pbx import sound
-from tests.pbx.asterisk import find_binary
+from tests.pbx.asterisk import CACHE, find_binary
 from tests.pbx.faults import (
     AGAIN_S,
     AT_ONCE_S,
@@ -153,7 +153,8 @@ async def test_recordings__too_many_at_once__next_caller_hears_the_same_and_an_a
 @needs_root
 async def test_recording__asterisk_is_another_user_and_lets_nobody_read__we_read_and_delete_it() -> None:
     try:
-        as_user(ASTERISK, partial(os.listdir, find_binary().modules))
+        for needed in (find_binary().modules, CACHE / "sounds"):
+            as_user(ASTERISK, partial(os.listdir, needed))
     except OSError as error:
         pytest.skip(f"Asterisk cannot be run by another user here: {error}")
     pbx = {"user": ASTERISK, "umask": 0o077}
