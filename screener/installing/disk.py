@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -172,6 +173,12 @@ def remove_directory(path: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory with all that is in it; InstallRefused where a link lies on the way to it."""
+    with _open_directory(path.parent) as parent:
+        shutil.rmtree(path.name, dir_fd=parent)
 
 
 def may_run(program: Path, user: int, group: int) -> bool:

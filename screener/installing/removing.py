@@ -6,7 +6,6 @@ those that are with it are waited for, and only then anything is removed.
 
 from __future__ import annotations
 
-import shutil
 import time
 from functools import partial
 from pathlib import Path
@@ -81,7 +80,7 @@ def clear(old: Record, *, purge: bool) -> list[str]:
     for name in reversed(old.directories):
         path = Path(name)
         if purge and name in {old.state, old.recordings} and path.is_dir() and disk.real(path) == path:
-            shutil.rmtree(path)
+            disk.remove_tree(path)
         if not disk.remove_directory(path):
             left.append(f"{path}: kept, for there is something in it")
     return left

@@ -113,6 +113,16 @@ def test_real__links__are_followed_if_they_are_roots(tmp_path: Path) -> None:
         disk.real(tmp_path / "loop")
 
 
+def test_remove_tree__link_put_on_the_way_meanwhile__leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "roots/state/kept").mkdir(parents=True)
+    (tmp_path / "theirs").symlink_to(tmp_path / "roots")
+    with pytest.raises(InstallRefused, match="theirs"):
+        disk.remove_tree(tmp_path / "theirs/state")
+    assert (tmp_path / "roots/state/kept").is_dir()
+    disk.remove_tree(tmp_path / "roots/state")
+    assert not (tmp_path / "roots/state").exists()
+
+
 @needs_root
 def test_install__settings__are_what_is_particular_here(etc: Path, command: Command) -> None:
     assert command(*arguments(etc)).code == 0
