@@ -255,12 +255,16 @@ class UserAgent(asyncio.DatagramProtocol):
         number: str | bytes = "+4930123456",
         sender: bytes | None = None,
     ) -> int:
-        """Send a SIP MESSAGE once; the status that it was answered with. 200 and 202 mean taken, not read."""
+        """Send a SIP MESSAGE; the status that it was answered with. 200 and 202 mean taken, not read.
+
+        Again and again until then, as telephones do: an Asterisk with much to do passes over what is new.
+        """
         number = number.encode() if isinstance(number, str) else number
         sender = sender if sender is not None else b"<sip:%s@127.0.0.1:%d>" % (number, self.port)
         call_id = b"%d.%d@127.0.0.1" % (next(_ids), random.randrange(1 << 40))
-        self.statuses[call_id] = asyncio.get_running_loop().create_future()
-        self.send(
+        status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.statuses[call_id] = status
+        request = (
             b"MESSAGE sip:%s@127.0.0.1:%d SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%d;branch=z9hG4bK%s\r\n"
             b"Max-Forwards: 70\r\nFrom: %s;tag=%s\r\nTo: <sip:%s@127.0.0.1:%d>\r\n"
             b"Call-ID: %s\r\nCSeq: 1 MESSAGE\r\nContent-Type: text/plain;charset=UTF-8\r\n"
@@ -270,7 +274,16 @@ class UserAgent(asyncio.DatagramProtocol):
                 *(call_id[:8], to.encode(), self.pbx[1], call_id, len(body), body),
             )
         )
-        return await asyncio.wait_for(self.statuses[call_id], 5)
+        pause = 0.5
+        try:
+            async with asyncio.timeout(5):
+                while not status.done():
+                    self.send(request)
+                    await asyncio.wait([status], timeout=pause)
+                    pause *= 2
+            return status.result()
+        finally:
+            status.cancel()
 
     async def _invite(self, dialog: Dialog) -> None:
         pause = 0.5
