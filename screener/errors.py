@@ -65,6 +65,13 @@ class AmiError(ScreenerError):
     exit_code = 4
 
 
+class NotLeading(AmiError):
+    """Another screener answers for this Asterisk, or could, for ours was held up: Asterisk was told nothing.
+
+    Calls are screened by the other, or by us again within a second.
+    """
+
+
 class AmiLoginRefused(AmiError):
     """Asterisk refused the account: wrong name or secret, or an ACL. Calls ring unscreened."""
 

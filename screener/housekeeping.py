@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import structlog
 
-from screener.errors import ScreenerError
+from screener.errors import NotLeading, ScreenerError
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 CANCEL_S = 0.1
 AGAIN_S = 5.0
 """The pause before housekeeping that failed is begun again."""
+LAPSED_S = 1.0
+"""The pause before it goes on when we hung and were not sure that we lead: that is settled sooner."""
 
 
 async def ended(tasks: Collection[asyncio.Task[Any]]) -> None:
@@ -44,6 +46,9 @@ async def while_leading(ami: Ami, work: Callable[[], Coroutine[None, None, None]
             await asyncio.wait({at_work, idle}, return_when=asyncio.FIRST_COMPLETED)
             if not idle.done():
                 return await at_work  # it has nothing to do, or says why it could not
+        except NotLeading as error:
+            log.info("work beside the calls waits", reason=str(error))
+            await asyncio.sleep(LAPSED_S)
         finally:
             await ended({at_work, idle})
 

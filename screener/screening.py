@@ -70,6 +70,8 @@ class Screener:
         self.counters, self.talks, self.pbx = counters, Talks(), pbx
         self._asked: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._judging: dict[str, asyncio.Task[None]] = {}
+        """The question at hand of each call."""
 
     def receive(self, event: Mapping[str, object]) -> None:
         """Take one event from Asterisk. An event that makes no sense is logged and costs nothing."""
@@ -78,7 +80,8 @@ class Screener:
             if name == ASK_EVENT:
                 call = Call.from_event(event, at)
                 if self._is_new(call.id, call.stage):
-                    self.spawn(call.id, self.screen(call))
+                    judging = self._judging[call.id] = self.spawn(call.id, self.screen(call))
+                    judging.add_done_callback(lambda _: self._judging.pop(call.id, None))
             elif name == END_EVENT:
                 ending = Ending.from_event(event, at)
                 if self._is_new(ending.id, END_EVENT):
@@ -151,7 +154,12 @@ class Screener:
             await self.learning.learn(caller.key, f"talk-{call.id}", lesson)
 
     async def conclude(self, ending: Ending) -> None:
-        """File how a call ended, and its recordings once Asterisk has closed them."""
+        """File how a call ended, and its recordings once Asterisk has closed them.
+
+        Who hung up while he was judged has his verdict filed first: the rows stand in the order of the call.
+        """
+        if judging := self._judging.get(ending.id):
+            await asyncio.wait({judging})
         self.counters.over(ending)
         self.ledger.append(Row(ending.id, "end", ending.at, _plain(ending)))
         if talk := self.talks.over(ending.id, ending.at.timestamp()):
@@ -243,7 +251,7 @@ class Screener:
             self._asked.popitem(last=False)
         return True
 
-    def spawn(self, call_id: str, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, call_id: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do the work of one call or message; `drain` waits for it, and what it raises is logged."""
 
         async def about_call() -> None:
@@ -256,6 +264,7 @@ class Screener:
         task = asyncio.get_running_loop().create_task(about_call())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 class _Phases:

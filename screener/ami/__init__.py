@@ -24,7 +24,7 @@ from screener.ami.lease import Lease
 from screener.ami.rivals import Rivals
 from screener.ami.wire import Account, Connection, Wire, action, granted, stamp_of
 from screener.call import HEARTBEAT_VARIABLE, VERDICT_VARIABLE, WAKE_DIGIT
-from screener.errors import AmiError, AmiLoginRefused, UnsafeValue
+from screener.errors import AmiError, AmiLoginRefused, NotLeading, UnsafeValue
 
 if TYPE_CHECKING:
     import ssl
@@ -213,10 +213,10 @@ class Ami:
     async def act(self, name: str, **headers: str) -> Message:
         """Send one action and return Asterisk's response, whatever it says; raises AmiError.
 
-        Of those who stand by Asterisk is only asked, never told.
+        Of those who stand by Asterisk is only asked, never told: NotLeading.
         """
         if self._leading and not self._leading.held and name not in ASKING:
-            raise AmiError("another screener answers for this Asterisk")
+            raise NotLeading("another screener may answer for this Asterisk at the moment")
         return (await self._send(action(name, **headers)))[0]
 
     async def _send(self, *actions: Action) -> list[Message]:

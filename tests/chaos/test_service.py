@@ -8,6 +8,7 @@ import json
 import signal
 from typing import Any
 
+from screener.ami.lease import HELD_S
 from screener.headers import CONTRACT_VERSION
 from tests.pbx import sound
 from tests.pbx.faults import (
@@ -115,14 +116,31 @@ async def test_caller__hangs_up_in_mid_decision__is_filed_as_abandoned() -> None
         with stopped(pid_of(house)):
             call = await house.call(number)
             await ear.asked(number)
+            await asyncio.sleep(HELD_S)  # so patient: the screener may not be sure any more that it leads
             call.hangup()
             await ear.ended(number)
         record = await house.ended(number=number)
         assert record.disposition == "abandoned"
+        assert [row.kind for row in record.rows] == ["setup", "end"]
         assert record.verdict["action"] == "allow"
         assert (await reaches_us(house, ear, AT_ONCE_S))["Missed"] == ""
         assert house.silent
         assert [line for line in house.service.lines if line.get("level") in ("warning", "error")] == []
+
+
+async def test_caller__hangs_up_while_the_store_is_slow__has_his_verdict_filed_before_the_end() -> None:
+    async with (
+        House.open(pbx=PATIENT) as house,
+        Ear.open(house.pbx) as ear,
+        connected(f"unix://{house.service.state}/store/valkey.sock") as store,
+    ):
+        await store.client_pause(PAUSE_MS)
+        number = somebody()
+        call = await house.call(number)
+        await ear.asked(number)
+        call.hangup()
+        record = await house.ended(number=number)
+        assert [row.kind for row in record.rows] == ["setup", "end"]
 
 
 async def test_screener__whose_log_nobody_reads__screens_on() -> None:

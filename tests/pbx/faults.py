@@ -113,13 +113,14 @@ class Ear:
         self.events: list[dict[str, str]] = []
         self._reader, self._writer = reader, writer
         self._news = asyncio.Condition()
+        self._logged_in = asyncio.Event()
 
     @classmethod
     @contextlib.asynccontextmanager
     async def open(cls, pbx: Asterisk, *, events: str = "", user: str = "test") -> AsyncIterator[Self]:
         """Log in and listen; `events` is a list of classes, "on" for all of them, "off" for none.
 
-        The `user` screener hears what the screener hears.
+        The `user` screener hears what the screener hears. Nothing that comes from here on is missed.
         """
         reader, writer = await asyncio.open_connection("127.0.0.1", pbx.ami)
         ear = cls(reader, writer)
@@ -127,6 +128,7 @@ class Ear:
         ear.send("Login", Username=user, Secret=secret, Events=events or classes)
         listening = asyncio.create_task(ear._listen())
         try:
+            await asyncio.wait_for(ear._logged_in.wait(), 10)
             yield ear
         finally:
             listening.cancel()
@@ -150,6 +152,8 @@ class Ear:
                 async with self._news:
                     self.events.append(message)
                     self._news.notify_all()
+            elif message.get("Response") == "Success":
+                self._logged_in.set()
             message = {}
 
     async def heard(self, name: str, within: float = 10, **fields: str) -> dict[str, str]:
