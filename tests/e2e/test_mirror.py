@@ -98,6 +98,17 @@ async def test_asterisk__restarted_without_a_screener__still_knows_the_block_ent
             await is_recorded(house, ear, STRANGER, "away")
 
 
+async def test_mirror__written_anew__fills_no_queue_of_asterisk_whoever_else_calls() -> None:
+    async with House.open() as house:
+        await laid_ready(house, 0)
+        await held(house, 0)
+        shown = await house.pbx.cli("core show taskprocessors")
+        rows = [line.split() for line in shown.splitlines() if "manager:core" in line]
+        processed, _, _, _, high_water = (int(column) for column in rows[0][1:6])
+        # Above the mark it passes over new calls: however late the queue is read, it holds no more than all.
+        assert processed < high_water
+
+
 async def test_caller_id__hostile_while_the_screener_is_away__rings_at_once() -> None:
     async with House.open(screener=False) as house, Ear.open(house.pbx) as ear:
         await house.pbx.cli("database put screener lengths 6-5-4")
