@@ -167,7 +167,7 @@ class Pbx:
 
     def status(self) -> dict[str, Any]:
         """What is worth knowing of it, as plain values; the moment as it is."""
-        trip_s = self.ami.round_trip_s
+        trip_s = self.ami.clock.round_trip_s
         return {
             "ami": {
                 "address": self.ami.address,

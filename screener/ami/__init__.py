@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from screener.ami.clock import Clock
 from screener.ami.leading import Leading
 from screener.ami.lease import Lease
 from screener.ami.rivals import Rivals
@@ -46,8 +47,6 @@ ACTION_S = 2.0
 """How long any action may take. A ping that takes longer means a half-open connection."""
 HEARTBEAT_S = 1.0
 """The dialplan stops asking after three missed beats."""
-PRECISE_S = 0.1
-"""A pong within this time tells Asterisk's clock well enough to know whether an answer is late."""
 ASKING = frozenset(("Login", "Ping", "Getvar"))
 PAUSE_S = (0.2, 10.0)
 """First and longest pause between attempts to connect."""
@@ -72,13 +71,11 @@ class Ami:
         self._account, self._tls = account, tls
         self._server_name = (server_name or account.host) if tls else None
         self._manager: Connection | None = None
-        self._clock_offset: float | None = None
         self._leaving, self._silenced, self._fit = False, False, fit
         self._leading: Leading | None = None
         self._beat_at: float | None = None
         self._beat, self.rivals = "", Rivals(self.address)
-        self.round_trip_s: float | None = None
-        """Of the latest ping, None before the first."""
+        self.clock = Clock()
         self.ready = asyncio.Event()
         """Set while Asterisk has a fresh heartbeat of ours, that is while calls are being screened by us."""
         self.idle = asyncio.Event()
@@ -205,10 +202,7 @@ class Ami:
 
     def age_ms(self, call: Question) -> float:
         """How long the caller has waited by now, in Asterisk's time; 0 while that is unknown."""
-        if self._clock_offset is None:
-            return 0.0
-        now = asyncio.get_running_loop().time() + self._clock_offset
-        return max(0.0, (now - call.asked) * 1000)
+        return self.clock.since_s(call.asked) * 1000
 
     async def act(self, name: str, **headers: str) -> Message:
         """Send one action and return Asterisk's response, whatever it says; raises AmiError.
@@ -304,11 +298,7 @@ class Ami:
         pong = await self.act("Ping")
         granted(pong, f"{self.address} refused a ping", "Any account may ping: is this Asterisk?")
         stamp = stamp_of(pong)
-        # A slow pong is imprecise, so the old offset stands unless it must be wrong: a clock was set.
-        offset, trip = stamp - loop.time(), loop.time() - sent
-        if self._clock_offset is None or trip < PRECISE_S or abs(offset - self._clock_offset) > trip:
-            self._clock_offset = offset
-        self.round_trip_s = trip
+        self.clock.told(stamp, sent)
         if self.standing_by:
             self._beat_at = loop.time()
         return stamp
