@@ -7,7 +7,8 @@ block entries, `patterns.py` says what may stand in them, `forms.py` how their n
 `campaigns.py` keeps what recordings sound like and who spoke them.
 `trust.py` is what calls teach about their callers, `learning.py` and `learn.lua` write it.
 `manner.py` is how calls end, as far as it tells how callers dial, `over.lua` counts it.
-`embedded.py` runs a server of our own, in its own place (`place.py`); `rehearsal.py` counts past calls.
+`embedded.py` runs a server of our own, in its own place (`place.py`), on files that `aof.py` mends;
+`rehearsal.py` counts past calls.
 """
 
 from screener.state.asking import Fact, Observed

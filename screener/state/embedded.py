@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from screener.errors import StateUnavailable
-from screener.state import place
+from screener.state import aof, place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -151,6 +151,23 @@ class EmbeddedServer:
         await self.stop()
 
     async def _launch(self) -> None:
+        """Start the server; where its files have zeros in them that it does not load, without those."""
+        try:
+            await self._begin()
+        except StateUnavailable:
+            try:
+                taken = await asyncio.to_thread(aof.mend, self._directory)
+            except OSError as error:
+                _log.error("the store's files cannot be mended", reason=str(error))
+                taken = 0
+            if not taken:
+                raise
+            _log.warning(
+                "the store's files had zeros in them, as after a full disk: taken out", zero_bytes=taken
+            )
+            await self._begin()
+
+    async def _begin(self) -> None:
         lock = self._lock
         if lock is None:
             raise StateUnavailable(f"the embedded server on {self._directory} was stopped")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from redis.exceptions import ResponseError
 
 from screener.state import EmbeddedServer
 from tests.pbx.faults import (
@@ -16,7 +19,9 @@ from tests.pbx.faults import (
     STORE_LOADED_MS,
     STORE_MS,
     Ear,
+    fill,
     reaches_us,
+    small_disk,
     somebody,
     stopped,
     store_pid,
@@ -25,11 +30,15 @@ from tests.pbx.house import House
 from tests.valkey import connected
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
     from screener.ledger import CallRecord
 
 AT_HAND_MS = 100
 """For a question that the screener does not even send to the store, or that is refused at once."""
 ROBOTS = "+86137"
+DISK_KIB, VALUE_BYTES = 2048, 3000
+"""Not a page's length, so that the last value is written by half."""
 
 
 async def block_robots(house: House) -> None:
@@ -108,3 +117,39 @@ async def test_store__external__is_away_at_the_start_and_restarted_later__is_use
             await friend_is_judged_without_the_store(house, ear)
             async with server:
                 await robots_are_blocked_again(house)
+
+
+async def test_store__killed_after_its_disk_was_full__comes_back_with_all_that_it_took() -> None:
+    """Valkey, since its last rewrite of the file, leaves a hole there that it does not load itself."""
+    with tempfile.TemporaryDirectory(prefix="valkey") as directory:
+        state = Path(directory) / "state"
+        with small_disk(state, DISK_KIB):
+            async with EmbeddedServer(state) as server, connected(server.url) as store:
+                await store.bgrewriteaof()
+                async with asyncio.timeout(AGAIN_S):
+                    while (await store.info("persistence"))["aof_last_rewrite_time_sec"] < 0:
+                        pass
+                await store.set("before", "x")
+                filler = fill(state)
+                taken = await written_until_refused(store)
+                filler.unlink()
+                async with asyncio.timeout(AGAIN_S):
+                    while (await store.info("persistence"))["aof_last_write_status"] != "ok":
+                        pass
+                await store.set("after", "x")
+                assert server.pid is not None
+                os.kill(server.pid, signal.SIGKILL)
+            async with EmbeddedServer(state) as server, connected(server.url) as store:
+                assert await store.mget("before", "after") == ["x", "x"]
+                assert await store.dbsize() >= taken + 2
+
+
+async def written_until_refused(store: Redis) -> int:
+    """Fill what room there is with values; how many the store has taken."""
+    async with asyncio.timeout(AGAIN_S):
+        for number in itertools.count():
+            try:
+                await store.set(f"value-{number}", "y" * VALUE_BYTES)
+            except ResponseError:
+                return number
+    raise AssertionError

@@ -226,13 +226,36 @@ async def test_server__last_write_torn_by_a_crash__loads_what_is_whole(state_dir
         assert await client.get("torn") is None
 
 
+@pytest.mark.parametrize("torn", [0, 50])
+async def test_server__zeros_in_its_file__loads_all_that_is_whole(state_directory: Path, torn: int) -> None:
+    """Between commands after a full disk, behind a torn one after a power failure."""
+    async with EmbeddedServer(state_directory) as server:
+        await put(server.url, "before")
+    log = append_only_file(state_directory)
+    with log.open("ab") as file:
+        file.write(bytes(299))
+    async with EmbeddedServer(state_directory) as server, connected(server.url) as client:
+        assert await client.get("kept") == "before"
+        await client.set("after", "y" * 100)
+    size = log.stat().st_size
+    with log.open("r+b") as file:
+        file.truncate(size - torn)
+        file.truncate(size + 4096)
+    async with EmbeddedServer(state_directory) as server, connected(server.url) as client:
+        assert await client.get("kept") == "before"
+        assert await client.get("after") == (None if torn else "y" * 100)
+    assert [one.name for one in log.parent.glob("mended-*")] == []
+
+
 async def test_server__data_that_are_no_data__says_so_and_frees_the_directory(state_directory: Path) -> None:
     async with EmbeddedServer(state_directory) as server:
         await put(server.url, "x")
-    append_only_file(state_directory).write_bytes(b"this is no append-only file\r\n" * 10)
+    nonsense = b"this is no append-only file\r\n" * 10 + bytes(10)
+    append_only_file(state_directory).write_bytes(nonsense)
     for _ in range(2):
         with pytest.raises(StateUnavailable, match=r"ended: .*Bad file format reading the append only file"):
             await EmbeddedServer(state_directory, lock_wait_s=0).start()
+    assert append_only_file(state_directory).read_bytes() == nonsense
 
 
 async def test_server__long_directory__has_its_socket_elsewhere(state_directory: Path) -> None:
