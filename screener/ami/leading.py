@@ -125,18 +125,19 @@ class Leading:
         missed = self._missed(term)
         asked = {}
         if not term.after:  # who left in order has answered what he took
-            asked = {place: one for place, event in enumerate(missed) if (one := _answer_of(event))}
+            asked = {place: one for place, (_, event) in enumerate(missed) if (one := _answer_of(event))}
         found = await self._send(*asked.values()) if asked else []
         answered = {place for place, one in zip(asked, found, strict=True) if one.get("Value")}
-        for place, event in enumerate(missed):
-            if place not in answered:
-                self._take(event)
-        while self._kept:  # what came meanwhile
-            self._take(self._kept.popleft()[1])
-        self._term, self._taking = term.number, True
+        left = deque(one for place, one in enumerate(missed) if place not in answered)
+        # The lease may have ended while Asterisk was asked: then all of it is for who leads now.
+        while (left or self._kept) and self.lease.held:
+            self._take((left or self._kept).popleft()[1])
+        self._kept.extendleft(reversed(left))
+        if self.lease.held:
+            self._term, self._taking = term.number, True
 
-    def _missed(self, term: Term) -> list[Event]:
-        """The kept events that nobody has taken, oldest first."""
+    def _missed(self, term: Term) -> list[tuple[float, Event]]:
+        """The kept events that nobody has taken, oldest first, and when each came."""
         kept, since = list(self._kept), term.since
         self._kept.clear()
         if term.after:
@@ -145,7 +146,7 @@ class Leading:
             if term.after in marks:
                 kept = kept[len(marks) - marks[::-1].index(term.after) :]
         # What had not been answered yet at the last sign of life is nobody's, however old it is.
-        return [event for at, event in kept if at >= since or _answer_of(event)]
+        return [(at, event) for at, event in kept if at >= since or _answer_of(event)]
 
     def _take(self, event: Event) -> None:
         self._last = event

@@ -336,3 +336,32 @@ def test_lease__nobody_stands_by__it_is_not_handed_over() -> None:
         task.cancel()
 
     simulated(work)
+
+
+def test_lease__lost_while_kept_questions_are_looked_at__what_was_kept_is_left_to_who_leads() -> None:
+    async def work() -> None:
+        pbx, chance = Pbx(), random.Random(7)
+        one = Screener(pbx, chance, trouble=False)
+        task = asyncio.create_task(one.run())
+        await led([one], 0.5)
+        task.cancel()
+        leading = one.leading
+        assert leading
+
+        async def slow(*actions: Action) -> list[Message]:
+            await asyncio.sleep(1)  # longer than the lease is held
+            return [pbx.answer(action) for action in actions]
+
+        leading._taking, leading._send = False, slow
+        events = [
+            {"UserEvent": "ScreenerAsk", "Channel": "a", "Uniqueid": "1"},
+            {"UserEvent": "ScreenerEnd", "Uniqueid": "2"},
+        ]
+        for event in events:
+            leading.hear(event)
+        await leading._catch_up(leading.lease.term)
+        assert not leading.held
+        assert one.taken == []
+        assert [event for _, event in leading._kept] == events
+
+    simulated(work)
