@@ -52,10 +52,12 @@ class Filing:
         listener: Listener | None,
         transcriber: Transcriber | None,
         deliverer: Deliverer,
+        leads: Callable[[], bool],
     ) -> None:
+        """`leads` says whether we answer for this Asterisk at this moment."""
         self.spool, self.listener = spool, listener
         self._ledger, self._place, self._clock = written, place, clock
-        self._transcriber, self._deliverer = transcriber, deliverer
+        self._transcriber, self._deliverer, self._leads = transcriber, deliverer, leads
         self._concluded: OrderedDict[str, None] = OrderedDict()
         """Calls whose end was heard and whose recordings are filed by it, or about to be."""
 
@@ -85,12 +87,15 @@ class Filing:
     async def adopt(self, *, since: float = 0.0) -> bool:
         """File the recordings that were made while nobody listened; whether all are on disk. Never raises.
 
+        Once another screener leads the rest is left to it.
         What was last written to before `since` (Unix time) was another screener's to file, in its ledger.
         """
         try:
             await self._ledger.flush(readable=True)  # what waits is known, too
             known = await asyncio.to_thread(ledger.filed, self._ledger.path)
             for stem in await asyncio.to_thread(recordings.adopt, self.spool.root, known, since):
+                if not self._leads():
+                    return False
                 with telemetry.about_call(stem.name):
                     await self._adopt(stem)
             await self._ledger.flush()
@@ -99,7 +104,7 @@ class Filing:
         except Exception:
             log.exception("recordings could not be looked through")
         else:
-            return True
+            return self._leads()
         return False
 
     async def _adopt(self, stem: Path) -> None:
@@ -109,7 +114,7 @@ class Filing:
         if not found or any(not one.complete and one.closed_at > since for one in found):
             return
         call = await self._known(stem.name)
-        if stem.name in self._concluded:  # its end has come meanwhile
+        if stem.name in self._concluded or not self._leads():  # its end has come meanwhile, or somebody else
             return
         log.info("a recording made while the screener was away", stem=str(stem))
         if not (call and call.end):

@@ -88,6 +88,7 @@ class Pbx:
         self.filing = Filing(
             spool, written, place, clock,
             listener=listener, transcriber=shared.transcriber, deliverer=self._deliverer,
+            leads=lambda: self.ami.leads,
         )  # fmt: skip
         mailboxes = Mailboxes(
             settings.trust.voicemail_dir, shared.learning, clock=lambda: clock().timestamp()

@@ -236,6 +236,11 @@ class Ami:
             manager.protocol.forget(actions)
 
     @property
+    def leads(self) -> bool:
+        """Whether we may answer at this moment; the lease ends before `ready` tells that it has."""
+        return self._leading is not None and self._leading.held
+
+    @property
     def took_over(self) -> bool:
         """Whether another screener answered before us, a moment ago."""
         return self._leading is not None and self._leading.lease.term.follows
