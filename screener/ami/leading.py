@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from screener.ami.wire import action
-from screener.call import ASK_EVENT, CODE_EVENT, CODE_VARIABLE, VERDICT_VARIABLE
+from screener.call import ASK_EVENT, CODE_EVENT, CODE_VARIABLE, MESSAGE_EVENT, VERDICT_VARIABLE
 from screener.errors import UnsafeValue
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ KEPT_S = 3.0
 KEPT_MAX = 5000
 HAND_OVER_S = 0.3
 """How long the questions at hand may take before another screener is named; less than a caller waits."""
+_QUESTIONS = {ASK_EVENT: "Uniqueid", MESSAGE_EVENT: "Id"}
+"""What is answered before it is handed over, and what it is called there."""
 
 
 class Question(Protocol):
@@ -150,10 +152,10 @@ class Leading:
 
     def _take(self, event: Event) -> None:
         self._last = event
-        if event.get("UserEvent") == ASK_EVENT:
+        if key := _QUESTIONS.get(str(event.get("UserEvent"))):
             now = self._time()
-            self._open = {call: late_at for call, late_at in self._open.items() if late_at > now}
-            self._open[str(event.get("Uniqueid"))] = now + HAND_OVER_S
+            self._open = {one: late_at for one, late_at in self._open.items() if late_at > now}
+            self._open[str(event.get(key))] = now + HAND_OVER_S
         try:
             self._on_event(event)
         except Exception:
