@@ -23,7 +23,9 @@ CONF = {path.name: path.read_text("utf-8") for path in sorted(FOLDER.rglob("*.co
 PLAN = re.sub(r"^\s*;.*$", "", "\n".join(CONF.values()), flags=re.MULTILINE)
 [FIELDS] = re.findall(r"Set\(LOCAL\(fields\)=(.*)\)$", PLAN, re.MULTILINE)
 """What a ScreenerMessage has in common with a line that is kept for the screener."""
-AMONG_SCREENERS = {call.LEADER_VARIABLE, call.STANDBY_VARIABLE, call.UNFILED_VARIABLE}
+AMONG_SCREENERS = {
+    call.LEADER_VARIABLE, call.STANDBY_VARIABLE, call.UNFILED_VARIABLE, call.KEPT_VARIABLE,
+}  # fmt: skip
 """Globals by which several screeners speak with each other; the dialplan does not look at them."""
 FROM_ASTERISK = {"Uniqueid", "Channel"}
 OURS = {
