@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import structlog
 
 from screener import ledger, number, recordings, telemetry
 from screener.call import endpoint
+from screener.delivering import OWED, Recorded
 from screener.errors import LedgerError, ScreenerError
 from screener.ledger import Row
 
@@ -75,13 +77,12 @@ class Filing:
         found = await self._settled(Path(ending.recording), SETTLE_S)
         if sum(one.complete for one in found) < len(recordings.LEGS):  # what is missing may still come
             self._concluded.pop(ending.id, None)
-        said = self._file(ending.id, found, ending.notice_at)
+        about = Recorded(ending.id, Path(ending.recording), ending.number, ending.did)
+        self._file(about, found, ending.notice_at)
         if self.listener and any(one.leg == "caller" for one in found):
             region = self._place.region_of(endpoint(ending.channel))
             caller = number.parse(ending.number, region)
             self.listener.hear(ending.id, Path(ending.recording), caller)
-        if found:
-            self._deliverer.take(ending, said)
         await asyncio.to_thread(self.spool.check)
 
     async def adopt(self, *, since: float = 0.0) -> bool:
@@ -98,6 +99,7 @@ class Filing:
                     return False
                 with telemetry.about_call(stem.name):
                     await self._adopt(stem)
+            await self._make_good()
             await self._ledger.flush()
         except ScreenerError as error:
             log.error("recordings could not be looked through", reason=str(error))
@@ -120,7 +122,35 @@ class Filing:
         if not (call and call.end):
             ended = max(one.closed_at for one in found)
             self._ledger.append(Row(stem.name, "end", ended, {"disposition": "recorded"}))
-        self._file(stem.name, found, call.end.get("notice_at", "") if call else "")
+        known = {**call.call, **call.end} if call else {}
+        about = Recorded(stem.name, stem, known.get("number", ""), known.get("did", ""), late=True)
+        fresh = max(one.closed_at for one in found) > self._clock() - OWED
+        # Of one that was filed before, as it was then, people were told.
+        tell = fresh and "did" in known and not (call and any(row.kind == "owed" for row in call.rows))
+        self._file(about, found, known.get("notice_at", ""), tell=tell)
+
+    async def _make_good(self) -> None:
+        """Tell people of recordings of which we have not, for we were stopped meanwhile."""
+        owed = await asyncio.to_thread(ledger.owed, self._ledger.path, self._clock() - OWED)
+        ours = [one for one in owed if self._is_here(one)]
+        for one in self._deliverer.overdue(ours):
+            with telemetry.about_call(one.call_id), suppress(ScreenerError):  # it was said as it was filed
+                await self._tell(one)
+
+    async def _tell(self, one: CallRecord) -> None:
+        about = next(row.body for row in one.rows if row.kind == "owed")
+        stem, said = Path(one.recordings[0]["path"]).parent / one.call_id, None
+        if not (found := await recordings.settle(self.spool.root, stem, deadline_s=0)):
+            return
+        if self._transcriber and not one.transcript:
+            for leg in found:
+                said = self._transcriber.take(one.call_id, leg) or said
+        number, did = str(about.get("number")), str(about.get("did"))
+        self._deliverer.take(Recorded(one.call_id, stem, number, did, late=True), said)
+
+    def _is_here(self, call: CallRecord) -> bool:
+        """Whether it was recorded by this Asterisk: a ledger may be of several."""
+        return any(Path(one["path"]).is_relative_to(self.spool.root) for one in call.recordings)
 
     async def _known(self, call_id: str) -> CallRecord | None:
         """What is filed of a call: a screener that was killed may have filed its end, and no more."""
@@ -140,13 +170,16 @@ class Filing:
             self.spool.lost_one("the recording is missing: is the disk full?", stem=str(stem))
         return found
 
-    def _file(self, call_id: str, found: list[Recording], notice_at: str) -> asyncio.Future[None] | None:
-        """File the legs; what is returned is done when the caller's was transcribed, if it is going to be."""
+    def _file(self, about: Recorded, found: list[Recording], notice_at: str, *, tell: bool = True) -> None:
+        """File the legs, and tell people of them once the caller's was transcribed, if it is going to be."""
+        if found and tell:
+            self._deliverer.owe(about)
         said = None
         for one in found:
             body = {**one.as_dict(), "notice_played_at": notice_at}
-            self._ledger.append(Row(call_id, "recording", self._clock(), body))
-            self.spool.filed_one(call_id, one)
+            self._ledger.append(Row(about.call_id, "recording", self._clock(), body))
+            self.spool.filed_one(about.call_id, one)
             if self._transcriber:
-                said = self._transcriber.take(call_id, one) or said
-        return said
+                said = self._transcriber.take(about.call_id, one) or said
+        if found and tell:
+            self._deliverer.take(about, said)

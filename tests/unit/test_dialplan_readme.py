@@ -175,6 +175,7 @@ def test_variables__set_by_the_screener__are_those_of_the_contract() -> None:
         call.MESSAGE_VARIABLE,
         *(call.CODE_VARIABLE.format(step=step) for step in Step),
         call.DELIVERS_VARIABLE,
+        call.OWED_VARIABLE,
         *call.MAILBOX_VARIABLES,
         *AMONG_SCREENERS,
     }
@@ -183,6 +184,7 @@ def test_variables__set_by_the_screener__are_those_of_the_contract() -> None:
     assert set_by_dialplan - {
         call.HEARTBEAT_VARIABLE,
         call.MIRROR_VARIABLE,
+        call.OWED_VARIABLE,
         "SCREENER_VERDICT_",
         "SCREENER_CODE_",
     } == {name for name, (setter, _) in table("Variables").items() if setter == "dialplan"}
