@@ -62,6 +62,8 @@ class Filing:
         self._transcriber, self._deliverer, self._leads = transcriber, deliverer, leads
         self._concluded: OrderedDict[str, None] = OrderedDict()
         """Calls whose end was heard and whose recordings are filed by it, or about to be."""
+        self.unsettled_since = 0.0
+        """Since when, at most, a recording has been found open or missing (Unix time); 0: none has."""
 
     async def conclude(self, ending: Ending) -> None:
         """File what was recorded of a call that is over, once Asterisk has closed it."""
@@ -77,6 +79,7 @@ class Filing:
         found = await self._settled(Path(ending.recording), SETTLE_S)
         if sum(one.complete for one in found) < len(recordings.LEGS):  # what is missing may still come
             self._concluded.pop(ending.id, None)
+            self.unsettled_since = self.unsettled_since or ending.at.timestamp() - STILL_WRITTEN_S
         about = Recorded(ending.id, Path(ending.recording), ending.number, ending.did)
         self._file(about, found, ending.notice_at)
         if self.listener and any(one.leg == "caller" for one in found):

@@ -214,6 +214,8 @@ class Pbx:
                 elif self._ledger.trouble and not self._is_shared:  # what is filed now dies with us
                     looks, since = 1, self._clock().timestamp() - OTHERS_S
                     await self._say_unfiled(since)
+                elif self.filing.unsettled_since:
+                    looks, since, self.filing.unsettled_since = 1, self.filing.unsettled_since, 0.0
 
     @property
     def _is_shared(self) -> bool:
