@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -136,6 +137,8 @@ class Adopter:
         if file is None:
             return [], start
         with file:
+            if os.fstat(file.fileno()).st_size < start:  # another one, in place of one that was deleted
+                start = 0
             file.seek(start)
             lines = file.read().split(b"\n")[:-1]
         found = [one for line in lines if (one := kept(line)) is not None]

@@ -213,6 +213,20 @@ async def test_kept__one_file_could_not_be_read__who_takes_over_begins_with_it(
             await has(other, "m1", "m2")
 
 
+async def test_kept__file_deleted_to_make_room__what_comes_after_that_is_filed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adopting_, "LOOK_S", 0.01)
+    keep(tmp_path, "2026-03-04", "m1")
+    keep(tmp_path, "2026-03-04", "m2")
+    with Ledger.open(tmp_path / "ledger.db") as written:
+        async with adopting(tmp_path, written, Among()):
+            await has(written, "m1", "m2")
+            (tmp_path / "messages-2026-03-04").unlink()
+            keep(tmp_path, "2026-03-04", "m3")
+            await has(written, "m3")
+
+
 def test_message__what_became_of_it__by_its_latest_row() -> None:
     def rows(*kinds: tuple[str, str]) -> tuple[Row, ...]:
         return tuple(Row("m1", kind, AT, {"status": status}) for kind, status in kinds)
