@@ -89,6 +89,7 @@ class Notifier:
                 self._targets.append((scheme, target))
             else:
                 log.error("a URL in notify.urls is not understood", scheme=scheme)
+        self._sending, self._ended = threading.Lock(), False
         threading.Thread(target=self._run, name="notifications", daemon=True).start()
 
     @property
@@ -118,11 +119,19 @@ class Notifier:
         """Tell of an alarm."""
         self.tell("alarm", titled("alarm"), text)
 
+    def finish(self, within_s: float) -> None:
+        """Let what is being sent be sent, for so long at most, and nothing more; blocks."""
+        self._ended = True
+        self._sending.acquire(timeout=within_s)
+
     def _run(self) -> None:
         while True:
             title, body, done = self._queue.get()
-            taken = [self._told(scheme, target, title, body) for scheme, target in self._targets]
-            done(sum(taken))
+            with self._sending:
+                if self._ended:
+                    return
+                taken = [self._told(scheme, target, title, body) for scheme, target in self._targets]
+                done(sum(taken))
 
     def _told(self, scheme: str, target: apprise.Apprise, title: str, body: str) -> bool:
         if self._sent(target, title, body):
