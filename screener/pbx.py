@@ -82,7 +82,7 @@ class Pbx:
         account = Account(about.host, about.port, about.username, secret)
         self.ami = Ami(account, tls.context(about.tls), about.tls.server_name, fit=lambda: state.reachable)
         self._deliverer = Deliverer(
-            settings.voicemail.deliver_to, self.ami, written, shared.notifier, clock=clock
+            settings.voicemail.deliver_to, self.ami, written, shared.notifier, clock=clock, zone=place.zone
         )
         spool = Spool(about.recordings_dir, shared.notifier.alarm if shared.notifier else None)
         self.filing = Filing(

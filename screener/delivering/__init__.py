@@ -30,7 +30,7 @@ from screener.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, tzinfo
 
     from screener.ami import Ami
     from screener.ledger import CallRecord, Ledger
@@ -56,16 +56,18 @@ class Deliverer:
     `deliver_to` has a mailbox (`100@default`) for each of our numbers, or beginnings of them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it tells by, each once
         self,
         deliver_to: Mapping[str, str],
         ami: Ami,
         written: Ledger,
         notifier: Notifier | None,
+        *,
         clock: Callable[[], datetime],
+        zone: tzinfo,
     ) -> None:
         self._deliver_to, self._ami, self._ledger = deliver_to, ami, written
-        self._notifier, self._clock = notifier, clock
+        self._notifier, self._clock, self._zone = notifier, clock, zone
         self._queue: asyncio.Queue[tuple[Recorded, asyncio.Future[None] | None]] = asyncio.Queue()
         self._at_hand: set[str] = set()
         self._telling: set[str] = set()
@@ -166,7 +168,10 @@ class Deliverer:
         self._telling.add(call_id)
         caller = printable(recorded.number, NAME_CHARS)
         title = titled("recorded", caller=caller, called=printable(recorded.did, NAME_CHARS))
-        self._notifier.tell("recorded", title, described(record)[1], done)
+        self._notifier.tell("recorded", title, self._described(recorded, record)[1], done)
+
+    def _described(self, recorded: Recorded, record: CallRecord | None) -> tuple[str, str]:
+        return described(record, self._zone if recorded.late else None)
 
     async def _record(self, call_id: str) -> CallRecord | None:
         try:
@@ -187,7 +192,7 @@ class Deliverer:
         if question is None:
             return
         record = await self._record(recorded.call_id)
-        name, reason = described(record)
+        name, reason = self._described(recorded, record)
         if _has(record, "delivered"):
             mailbox = ""  # the channel that asks is let go
         number = re.sub(r"[^+0-9*#]", "", recorded.number)[:40]

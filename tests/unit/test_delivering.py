@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
+from zoneinfo import ZoneInfo
 
 import pytest
 from structlog.testing import capture_logs
@@ -95,7 +96,14 @@ class Desk:
 
     def __init__(self, written: Ledger, to: dict[str, str] = TO, notifier: Notifier | None = None) -> None:
         self.asterisk, self.written = Asterisk(), written
-        self.deliverer = Deliverer(to, cast("Ami", self.asterisk), written, notifier, clock=lambda: AT)
+        self.deliverer = Deliverer(
+            to,
+            cast("Ami", self.asterisk),
+            written,
+            notifier,
+            clock=lambda: AT,
+            zone=ZoneInfo("Asia/Shanghai"),
+        )
         self.work = asyncio.get_running_loop().create_task(self.deliverer.run())
 
     async def answer(self) -> dict[str, str]:
@@ -302,8 +310,13 @@ async def test_recording__of_a_call_whose_end_nobody_filed__is_told_by_the_look_
     desk.deliverer.receive(asks())
     os.utime(house.stem.with_name(f"{CALL}-mix.wav"), (AT.timestamp(), AT.timestamp()))
     assert await filing.adopt()
-    assert (await desk.answer())["SCREENER_MAILBOX"] == "200@default"
-    assert (await house.told())["title"].startswith("1 left a message for 201")
+    values = await desk.answer()
+    assert values["SCREENER_MAILBOX"] == "200@default"
+    # The mailbox dates it by the moment of the copy.
+    assert values["SCREENER_REASON"].startswith("came 2026-03-03 04:00 - score 7.5: ")
+    told = await house.told()
+    assert told["title"].startswith("1 left a message for 201")
+    assert told["message"].startswith("came 2026-03-03 04:00 - score 7.5: ")
     await desk.stop()
 
 

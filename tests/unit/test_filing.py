@@ -35,6 +35,7 @@ def filing(tmp_path: Path, written: ledger.Ledger, leads: Callable[[], bool] = l
         written,
         None,
         clock=lambda: NOW,
+        zone=UTC,
     )
     spool = Spool(tmp_path / "spool")
     return Filing(
