@@ -102,7 +102,7 @@ class Filing:
                     return False
                 with telemetry.about_call(stem.name):
                     await self._adopt(stem)
-            await self._make_good()
+            await self.make_good()
             await self._ledger.flush()
         except ScreenerError as error:
             log.error("recordings could not be looked through", reason=str(error))
@@ -132,13 +132,20 @@ class Filing:
         tell = fresh and "did" in known and not (call and any(row.kind == "owed" for row in call.rows))
         self._file(about, found, known.get("notice_at", ""), tell=tell)
 
-    async def _make_good(self) -> None:
-        """Tell people of recordings of which we have not, for we were stopped meanwhile."""
-        owed = await asyncio.to_thread(ledger.owed, self._ledger.path, self._clock() - OWED)
-        ours = [one for one in owed if self._is_here(one)]
-        for one in self._deliverer.overdue(ours):
-            with telemetry.about_call(one.call_id), suppress(ScreenerError):  # it was said as it was filed
-                await self._tell(one)
+    async def make_good(self) -> None:
+        """Tell people of recordings of which we have not, for we were stopped meanwhile. Never raises."""
+        try:
+            owed = await asyncio.to_thread(ledger.owed, self._ledger.path, self._clock() - OWED)
+            for one in self._deliverer.overdue([one for one in owed if self._is_here(one)]):
+                with (
+                    telemetry.about_call(one.call_id),
+                    suppress(ScreenerError),
+                ):  # it was said as it was filed
+                    await self._tell(one)
+        except ScreenerError as error:
+            log.error("it is not known of which recordings nobody was told", reason=str(error))
+        except Exception:
+            log.exception("it is not known of which recordings nobody was told")
 
     async def _tell(self, one: CallRecord) -> None:
         about = next(row.body for row in one.rows if row.kind == "owed")

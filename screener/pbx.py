@@ -200,6 +200,8 @@ class Pbx:
             except TimeoutError:
                 pass
             self._gap_over.clear()
+            if self.ami.standing_by and not self._is_shared:
+                await self.filing.make_good()  # the other does not know of what we owed before it led
             if not self.ami.ready.is_set():
                 continue
             with contextlib.suppress(AmiError):  # the next connection tries again

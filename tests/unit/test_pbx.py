@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from screener import config, filing, housekeeping, ledger, pbx
 from screener.call import Ending
 from screener.counters import Counters
+from screener.ledger import Row
+from screener.notifying import Notifier
 from screener.pbx import Pbx, Shared
 from screener.state import Learning, Lists, State
 from tests.ami_peer import Peer, becomes_true
 from tests.unit.test_recordings import header, hush, write
+from tests.webhook import Target
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     import pytest
@@ -32,10 +36,10 @@ def now() -> datetime:
 
 
 @asynccontextmanager
-async def connected(tmp_path: Path) -> AsyncIterator[tuple[Peer, Pbx]]:
-    """One that is connected to a peer, and has looked for recordings as after each gap."""
+async def connected(tmp_path: Path, notifier: Notifier | None = None, **script: Any) -> AsyncIterator[Pbx]:
+    """One that is connected to a peer, which answers by its script."""
     async with AsyncExitStack() as stack:
-        peer = await stack.enter_async_context(Peer.open())
+        peer = await stack.enter_async_context(Peer.open(**script))
         site = {"ami": {"host": "127.0.0.1", "port": peer.port}, "recordings_dir": str(tmp_path / "spool")}
         (tmp_path / "screener.yaml").write_text(json.dumps(site))
         loaded = config.load(tmp_path, environ={})
@@ -44,16 +48,26 @@ async def connected(tmp_path: Path) -> AsyncIterator[tuple[Peer, Pbx]]:
         for client in (state, lists, learning):
             stack.push_async_callback(client.close)
         shared = Shared(
-            loaded, state, lists, learning, written, Counters(), notifier=None, transcriber=None, clock=now
-        )
+            loaded, state, lists, learning, written, Counters(),
+            notifier=notifier, transcriber=None, clock=now,
+        )  # fmt: skip
         one = Pbx("", "x", shared, None)
-        tasks = [asyncio.create_task(work()) for work in (one.run, one.housekeeping["recordings"])]
+        beside = (one.housekeeping[what] for what in ("recordings", "messages for mailboxes"))
+        tasks = [asyncio.create_task(work()) for work in (one.run, *beside)]
         stack.push_async_callback(housekeeping.ended, tasks)
-        told = {"Action": "Setvar", "Variable": "GLOBAL(SCREENER_UNFILED)", "Value": ""}
-        await peer.until(
-            lambda: sum(told.items() <= one.items() for line in peer.lines for one in line.actions) == 2
-        )
-        yield peer, one
+        yield one
+
+
+def standing_by() -> Callable[[dict[str, str]], str]:
+    """Asterisk's answers while another screener leads."""
+    turns = itertools.count()
+
+    def answer(asked: dict[str, str]) -> str:
+        values = {"GLOBAL(SCREENER_LEADER)": f"other:{next(turns)}"}
+        sessions = "2" if asked["Variable"].startswith("AMI_CLIENT(") else ""
+        return f"Response: Success\r\nValue: {values.get(asked['Variable'], sessions)}"
+
+    return answer
 
 
 async def test_recording__closed_long_after_its_call__is_filed_again_as_it_is_then(
@@ -63,7 +77,15 @@ async def test_recording__closed_long_after_its_call__is_filed_again_as_it_is_th
     monkeypatch.setattr(filing, "SETTLE_S", 0.1)
     stem = tmp_path / "spool/2026-03-04" / CALL
     legs = [stem.with_name(f"{CALL}-{leg}.wav") for leg in ("caller", "mix")]
-    async with connected(tmp_path) as (_, one):
+    looks = 0
+
+    def set_to(asked: dict[str, str]) -> str:
+        nonlocal looks
+        looks += (asked["Variable"], asked["Value"]) == ("GLOBAL(SCREENER_UNFILED)", "")
+        return "Response: Success\r\nMessage: Variable Set"
+
+    async with connected(tmp_path, Setvar=set_to) as one:
+        await becomes_true(lambda: looks == 2)  # those after a gap
         for leg in legs:
             leg.parent.mkdir(parents=True, exist_ok=True)
             leg.write_bytes(header(0, 0) + hush(1))
@@ -77,3 +99,20 @@ async def test_recording__closed_long_after_its_call__is_filed_again_as_it_is_th
             return record is not None and [each["complete"] for each in record.recordings] == [True, True]
 
         await becomes_true(complete)
+
+
+async def test_recording__owed_by_one_that_stands_by_now__is_told_though_another_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pbx, "REVISIT_S", 0.1)
+    stem = tmp_path / "spool/2026-03-04" / CALL
+    with ledger.Ledger.open(tmp_path / "ledger.db") as before:
+        write(stem.with_name(f"{CALL}-mix.wav"), hush(1))
+        before.append(Row(CALL, "owed", now(), {"number": "1", "did": "100"}))
+        before.append(Row(CALL, "recording", now(), {"path": f"{stem}-mix.wav", "leg": "mix"}))
+    with Target() as target:
+        notifier = Notifier([target.url], ["recorded"])
+        async with connected(tmp_path, notifier, Getvar=standing_by()) as one:
+            told = await asyncio.to_thread(target.taken.get, timeout=10)
+            assert one.ami.standing_by
+        assert told["title"].startswith("1 left a message for 100")
