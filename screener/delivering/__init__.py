@@ -187,18 +187,24 @@ class Deliverer:
         if question is None and not recorded.late:
             log.warning("the dialplan does not ask where the message goes: are app_originate and "
                         "[screener-deliver] loaded?", mailbox=mailbox)  # fmt: skip
-        if question is None and recorded.late and mailbox:
-            question = await self._begun(recorded, mailbox)
-        if question is None:
             return
+        if question and await self._sent(question, recorded, mailbox):
+            return
+        while mailbox and (question := await self._begun(recorded, mailbox)):
+            if await self._sent(question, recorded, mailbox):
+                return
+
+    async def _sent(self, question: Question, recorded: Recorded, mailbox: str) -> bool:
+        """Tell a channel where the recording goes; nowhere, if it is there."""
         record = await self._record(recorded.call_id)
         name, reason = self._described(recorded, record)
-        if _has(record, "delivered"):
-            mailbox = ""  # the channel that asks is let go
         number = re.sub(r"[^+0-9*#]", "", recorded.number)[:40]
-        values = zip(MAILBOX_VARIABLES, (mailbox, number, name, reason), strict=True)
-        if await self._ami.answer(question, dict(values)) != "sent":
-            log.error("a message was not delivered; it stays with the recordings", mailbox=mailbox)
+        to = "" if _has(record, "delivered") else mailbox
+        values = zip(MAILBOX_VARIABLES, (to, number, name, reason), strict=True)
+        if await self._ami.answer(question, dict(values)) == "sent":
+            return True
+        log.warning("a message could not be delivered yet: it stays with the recordings", mailbox=mailbox)
+        return False
 
     async def _begun(self, recorded: Recorded, mailbox: str) -> Question | None:
         """The question of a channel begun anew, unless there was one before: what it came to is filed."""

@@ -42,6 +42,7 @@ class Asterisk:
         self.answers: asyncio.Queue[tuple[str, dict[str, str]]] = asyncio.Queue()
         self.globals: dict[str, str] = {}
         self.named: asyncio.Queue[str] = asyncio.Queue()
+        self.reached = "sent"
 
     async def act(self, name: str, **headers: str) -> SimpleNamespace:
         if name == "Setvar":
@@ -50,7 +51,7 @@ class Asterisk:
 
     async def answer(self, question: delivering.Question, values: Mapping[str, str]) -> str:
         await self.answers.put((question.channel, dict(values)))
-        return "sent"
+        return self.reached
 
 
 def recorded(number: str = "+8617712345678", did: str = "100", call_id: str = CALL) -> Recorded:
@@ -348,4 +349,26 @@ async def test_messages__more_than_may_wait__the_others_are_told_of_later_and_it
         f"1.{delivering.AT_HAND_MAX + 1}",
     ]
     assert desk.deliverer.waiting == delivering.AT_HAND_MAX
+    await desk.stop()
+
+
+@pytest.mark.parametrize("late", [True, False])
+async def test_recording__the_channel_that_asked_waits_no_more__another_one_is_begun(
+    house: House, *, late: bool
+) -> None:
+    desk, filing = house.process()
+    if late:
+        await house.filed_and_stopped()
+    desk.asterisk.reached = "late"
+    desk.deliverer.receive(asks())
+    if late:
+        assert await filing.adopt()
+    else:
+        await filing.conclude(house.ends())
+    await desk.answer()
+    assert await asyncio.wait_for(desk.asterisk.named.get(), 5) == f"{CALL}:{house.stem}"
+    desk.asterisk.reached = "sent"
+    desk.deliverer.receive(asks())
+    assert (await desk.answer())["SCREENER_MAILBOX"] == "100@default"
+    await until(lambda: desk.deliverer.waiting == 0)
     await desk.stop()
