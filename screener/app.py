@@ -118,7 +118,8 @@ async def _built(
     if settings.transcription.enabled:
         transcriber = Transcriber(settings.transcription, config.wording, written, settings.place, clock=now)
         beside["transcripts"] = transcriber.run
-    notifier = notifying.started(settings.notify)
+    if notifier := notifying.started(settings.notify):
+        stack.callback(notifier.finish, DRAIN_S)  # while the ledger is open, which keeps what was taken
     shared = Shared(
         config, state, lists, learning, written, Counters(),
         notifier=notifier, transcriber=transcriber, clock=now,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import structlog
 
 from screener import ledger, number, recordings, telemetry
 from screener.call import endpoint
+from screener.delivering import OWED, Recorded
 from screener.errors import LedgerError, ScreenerError
 from screener.ledger import Row
 
@@ -52,12 +54,16 @@ class Filing:
         listener: Listener | None,
         transcriber: Transcriber | None,
         deliverer: Deliverer,
+        leads: Callable[[], bool],
     ) -> None:
+        """`leads` says whether we answer for this Asterisk at this moment."""
         self.spool, self.listener = spool, listener
         self._ledger, self._place, self._clock = written, place, clock
-        self._transcriber, self._deliverer = transcriber, deliverer
+        self._transcriber, self._deliverer, self._leads = transcriber, deliverer, leads
         self._concluded: OrderedDict[str, None] = OrderedDict()
         """Calls whose end was heard and whose recordings are filed by it, or about to be."""
+        self.unsettled_since = 0.0
+        """Since when, at most, a recording has been found open or missing (Unix time); 0: none has."""
 
     async def conclude(self, ending: Ending) -> None:
         """File what was recorded of a call that is over, once Asterisk has closed it."""
@@ -73,33 +79,37 @@ class Filing:
         found = await self._settled(Path(ending.recording), SETTLE_S)
         if sum(one.complete for one in found) < len(recordings.LEGS):  # what is missing may still come
             self._concluded.pop(ending.id, None)
-        said = self._file(ending.id, found, ending.notice_at)
+            self.unsettled_since = self.unsettled_since or ending.at.timestamp() - STILL_WRITTEN_S
+        about = Recorded(ending.id, Path(ending.recording), ending.number, ending.did)
+        self._file(about, found, ending.notice_at)
         if self.listener and any(one.leg == "caller" for one in found):
             region = self._place.region_of(endpoint(ending.channel))
             caller = number.parse(ending.number, region)
             self.listener.hear(ending.id, Path(ending.recording), caller)
-        if found:
-            self._deliverer.take(ending, said)
         await asyncio.to_thread(self.spool.check)
 
     async def adopt(self, *, since: float = 0.0) -> bool:
         """File the recordings that were made while nobody listened; whether all are on disk. Never raises.
 
+        Once another screener leads the rest is left to it.
         What was last written to before `since` (Unix time) was another screener's to file, in its ledger.
         """
         try:
             await self._ledger.flush(readable=True)  # what waits is known, too
             known = await asyncio.to_thread(ledger.filed, self._ledger.path)
             for stem in await asyncio.to_thread(recordings.adopt, self.spool.root, known, since):
+                if not self._leads():
+                    return False
                 with telemetry.about_call(stem.name):
                     await self._adopt(stem)
+            await self.make_good()
             await self._ledger.flush()
         except ScreenerError as error:
             log.error("recordings could not be looked through", reason=str(error))
         except Exception:
             log.exception("recordings could not be looked through")
         else:
-            return True
+            return self._leads()
         return False
 
     async def _adopt(self, stem: Path) -> None:
@@ -109,13 +119,48 @@ class Filing:
         if not found or any(not one.complete and one.closed_at > since for one in found):
             return
         call = await self._known(stem.name)
-        if stem.name in self._concluded:  # its end has come meanwhile
+        if stem.name in self._concluded or not self._leads():  # its end has come meanwhile, or somebody else
             return
         log.info("a recording made while the screener was away", stem=str(stem))
         if not (call and call.end):
             ended = max(one.closed_at for one in found)
             self._ledger.append(Row(stem.name, "end", ended, {"disposition": "recorded"}))
-        self._file(stem.name, found, call.end.get("notice_at", "") if call else "")
+        known = {**call.call, **call.end} if call else {}
+        about = Recorded(stem.name, stem, known.get("number", ""), known.get("did", ""), late=True)
+        fresh = max(one.closed_at for one in found) > self._clock() - OWED
+        # Of one that was filed before, as it was then, people were told.
+        tell = fresh and "did" in known and not (call and any(row.kind == "owed" for row in call.rows))
+        self._file(about, found, known.get("notice_at", ""), tell=tell)
+
+    async def make_good(self) -> None:
+        """Tell people of recordings of which we have not, for we were stopped meanwhile. Never raises."""
+        try:
+            owed = await asyncio.to_thread(ledger.owed, self._ledger.path, self._clock() - OWED)
+            for one in self._deliverer.overdue([one for one in owed if self._is_here(one)]):
+                with (
+                    telemetry.about_call(one.call_id),
+                    suppress(ScreenerError),
+                ):  # it was said as it was filed
+                    await self._tell(one)
+        except ScreenerError as error:
+            log.error("it is not known of which recordings nobody was told", reason=str(error))
+        except Exception:
+            log.exception("it is not known of which recordings nobody was told")
+
+    async def _tell(self, one: CallRecord) -> None:
+        about = next(row.body for row in one.rows if row.kind == "owed")
+        stem, said = Path(one.recordings[0]["path"]).parent / one.call_id, None
+        if not (found := await recordings.settle(self.spool.root, stem, deadline_s=0)):
+            return
+        if self._transcriber and not one.transcript:
+            for leg in found:
+                said = self._transcriber.take(one.call_id, leg) or said
+        number, did = str(about.get("number")), str(about.get("did"))
+        self._deliverer.take(Recorded(one.call_id, stem, number, did, late=True), said)
+
+    def _is_here(self, call: CallRecord) -> bool:
+        """Whether it was recorded by this Asterisk: a ledger may be of several."""
+        return any(Path(one["path"]).is_relative_to(self.spool.root) for one in call.recordings)
 
     async def _known(self, call_id: str) -> CallRecord | None:
         """What is filed of a call: a screener that was killed may have filed its end, and no more."""
@@ -135,13 +180,16 @@ class Filing:
             self.spool.lost_one("the recording is missing: is the disk full?", stem=str(stem))
         return found
 
-    def _file(self, call_id: str, found: list[Recording], notice_at: str) -> asyncio.Future[None] | None:
-        """File the legs; what is returned is done when the caller's was transcribed, if it is going to be."""
+    def _file(self, about: Recorded, found: list[Recording], notice_at: str, *, tell: bool = True) -> None:
+        """File the legs, and tell people of them once the caller's was transcribed, if it is going to be."""
+        if found and tell:
+            self._deliverer.owe(about)
         said = None
         for one in found:
             body = {**one.as_dict(), "notice_played_at": notice_at}
-            self._ledger.append(Row(call_id, "recording", self._clock(), body))
-            self.spool.filed_one(call_id, one)
+            self._ledger.append(Row(about.call_id, "recording", self._clock(), body))
+            self.spool.filed_one(about.call_id, one)
             if self._transcriber:
-                said = self._transcriber.take(call_id, one) or said
-        return said
+                said = self._transcriber.take(about.call_id, one) or said
+        if found and tell:
+            self._deliverer.take(about, said)

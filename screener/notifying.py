@@ -23,7 +23,7 @@ else:
     INSTALLED = True
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from screener.config.settings import Notify
 
@@ -75,7 +75,7 @@ class Notifier:
         self._events = frozenset(events)
         self.failed = 0
         """Those that no target took at the second attempt, and those left out."""
-        self._queue: queue.Queue[tuple[str, str]] = queue.Queue(BOUND)
+        self._queue: queue.Queue[tuple[str, str, Callable[[int], None]]] = queue.Queue(BOUND)
         # Its own log would go past ours, and may hold what a target answered.
         logging.getLogger("apprise").propagate = False
         logging.getLogger("apprise").addHandler(logging.NullHandler())
@@ -89,6 +89,7 @@ class Notifier:
                 self._targets.append((scheme, target))
             else:
                 log.error("a URL in notify.urls is not understood", scheme=scheme)
+        self._sending, self._ended = threading.Lock(), False
         threading.Thread(target=self._run, name="notifications", daemon=True).start()
 
     @property
@@ -96,30 +97,51 @@ class Notifier:
         """How many wait for their turn."""
         return self._queue.qsize()
 
-    def tell(self, event: str, title: str, body: str) -> None:
-        """Send it when its turn comes; never blocks. While too many wait it is left out, with a warning."""
+    def tells(self, event: str) -> bool:
+        """Whether anybody is told of such an event."""
+        return event in self._events
+
+    def tell(self, event: str, title: str, body: str, done: Callable[[int], None] = lambda _: None) -> None:
+        """Send it when its turn comes; never blocks. While too many wait it is left out, with a warning.
+
+        `done` is called, from another thread, with how many targets have taken it.
+        """
         if event not in self._events:
             return
         try:
-            self._queue.put_nowait((printable(title, TITLE_CHARS), printable(body, BODY_CHARS)))
+            self._queue.put_nowait((printable(title, TITLE_CHARS), printable(body, BODY_CHARS), done))
         except queue.Full:
             self.failed += 1
             log.warning("too many notifications wait: one is left out", about=event)
+            done(0)
 
     def alarm(self, text: str) -> None:
         """Tell of an alarm."""
         self.tell("alarm", titled("alarm"), text)
 
+    def finish(self, within_s: float) -> None:
+        """Let what is being sent be sent, for so long at most, and nothing more; blocks."""
+        self._ended = True
+        self._sending.acquire(timeout=within_s)
+
     def _run(self) -> None:
         while True:
-            title, body = self._queue.get()
-            for scheme, target in self._targets:
-                if self._sent(target, title, body):
-                    continue
-                time.sleep(AGAIN_S)
-                if not self._sent(target, title, body):
-                    self.failed += 1
-                    log.error("a notification was not taken", scheme=scheme)
+            title, body, done = self._queue.get()
+            with self._sending:
+                if self._ended:
+                    return
+                taken = [self._told(scheme, target, title, body) for scheme, target in self._targets]
+                done(sum(taken))
+
+    def _told(self, scheme: str, target: apprise.Apprise, title: str, body: str) -> bool:
+        if self._sent(target, title, body):
+            return True
+        time.sleep(AGAIN_S)
+        if self._sent(target, title, body):
+            return True
+        self.failed += 1
+        log.error("a notification was not taken", scheme=scheme)
+        return False
 
     @staticmethod
     def _sent(target: apprise.Apprise, title: str, body: str) -> bool:

@@ -82,12 +82,13 @@ class Pbx:
         account = Account(about.host, about.port, about.username, secret)
         self.ami = Ami(account, tls.context(about.tls), about.tls.server_name, fit=lambda: state.reachable)
         self._deliverer = Deliverer(
-            settings.voicemail.deliver_to, self.ami, written, shared.notifier, clock=clock
+            settings.voicemail.deliver_to, self.ami, written, shared.notifier, clock=clock, zone=place.zone
         )
         spool = Spool(about.recordings_dir, shared.notifier.alarm if shared.notifier else None)
         self.filing = Filing(
             spool, written, place, clock,
             listener=listener, transcriber=shared.transcriber, deliverer=self._deliverer,
+            leads=lambda: self.ami.leads,
         )  # fmt: skip
         mailboxes = Mailboxes(
             settings.trust.voicemail_dir, shared.learning, clock=lambda: clock().timestamp()
@@ -199,6 +200,8 @@ class Pbx:
             except TimeoutError:
                 pass
             self._gap_over.clear()
+            if self.ami.standing_by and not self._is_shared:
+                await self.filing.make_good()  # the other does not know of what we owed before it led
             if not self.ami.ready.is_set():
                 continue
             with contextlib.suppress(AmiError):  # the next connection tries again
@@ -213,6 +216,8 @@ class Pbx:
                 elif self._ledger.trouble and not self._is_shared:  # what is filed now dies with us
                     looks, since = 1, self._clock().timestamp() - OTHERS_S
                     await self._say_unfiled(since)
+                elif self.filing.unsettled_since:
+                    looks, since, self.filing.unsettled_since = 1, self.filing.unsettled_since, 0.0
 
     @property
     def _is_shared(self) -> bool:

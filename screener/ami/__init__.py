@@ -24,12 +24,12 @@ from screener.ami.leading import Leading
 from screener.ami.lease import Lease
 from screener.ami.rivals import Rivals
 from screener.ami.wire import Account, Connection, Wire, action, granted, stamp_of
-from screener.call import HEARTBEAT_VARIABLE, VERDICT_VARIABLE, WAKE_DIGIT
+from screener.call import HEARTBEAT_VARIABLE, MESSAGE_VARIABLE, VERDICT_VARIABLE, WAKE_DIGIT
 from screener.errors import AmiError, AmiLoginRefused, NotLeading, UnsafeValue
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from panoramisk.actions import Action
     from panoramisk.message import Message
@@ -147,19 +147,27 @@ class Ami:
 
     async def answer(self, question: Question, values: Mapping[str, str]) -> str:
         """Set variables on the channel that waits, and wake it; returns as `decide`."""
+        channel = question.channel
+
+        def told() -> Iterator[Action]:
+            for name, text in values.items():
+                yield action("Setvar", Channel=channel, Variable=name, Value=text)
+            yield action("PlayDTMF", Channel=channel, Digit=WAKE_DIGIT, Duration="1", Receive="true")
+
+        return await self._answer(question, told())
+
+    async def answer_message(self, question: Question, value: str) -> str:
+        """Set the global that a message waits for: nothing can be set on its channel; returns as `decide`."""
+        told = action("Setvar", Variable=f"GLOBAL({MESSAGE_VARIABLE})", Value=value)
+        return await self._answer(question, iter([told]))
+
+    async def _answer(self, question: Question, told: Iterator[Action]) -> str:
         if not self._leading or not self._leading.answers(question.id):
             return "gone"
         if self.age_ms(question) >= question.deadline_ms:
             return "late"
-        channel = question.channel
         try:
-            answers = await self._send(
-                *(
-                    action("Setvar", Channel=channel, Variable=name, Value=text)
-                    for name, text in values.items()
-                ),
-                action("PlayDTMF", Channel=channel, Digit=WAKE_DIGIT, Duration="1", Receive="true"),
-            )
+            answers = await self._send(*told)
         except AmiError as error:
             log.warning("the answer did not reach Asterisk", call=question.id, reason=str(error))
             return "gone"
@@ -228,6 +236,11 @@ class Ami:
             raise AmiError(msg) from None
         finally:
             manager.protocol.forget(actions)
+
+    @property
+    def leads(self) -> bool:
+        """Whether we may answer at this moment; the lease ends before `ready` tells that it has."""
+        return self._leading is not None and self._leading.held
 
     @property
     def took_over(self) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from screener.ami.wire import action
-from screener.call import ASK_EVENT, CODE_EVENT, CODE_VARIABLE, VERDICT_VARIABLE
+from screener.call import ASK_EVENT, CODE_EVENT, CODE_VARIABLE, MESSAGE_EVENT, VERDICT_VARIABLE
 from screener.errors import UnsafeValue
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ KEPT_S = 3.0
 KEPT_MAX = 5000
 HAND_OVER_S = 0.3
 """How long the questions at hand may take before another screener is named; less than a caller waits."""
+_QUESTIONS = {ASK_EVENT: "Uniqueid", MESSAGE_EVENT: "Id"}
+"""What is answered before it is handed over, and what it is called there."""
 
 
 class Question(Protocol):
@@ -125,18 +127,19 @@ class Leading:
         missed = self._missed(term)
         asked = {}
         if not term.after:  # who left in order has answered what he took
-            asked = {place: one for place, event in enumerate(missed) if (one := _answer_of(event))}
+            asked = {place: one for place, (_, event) in enumerate(missed) if (one := _answer_of(event))}
         found = await self._send(*asked.values()) if asked else []
         answered = {place for place, one in zip(asked, found, strict=True) if one.get("Value")}
-        for place, event in enumerate(missed):
-            if place not in answered:
-                self._take(event)
-        while self._kept:  # what came meanwhile
-            self._take(self._kept.popleft()[1])
-        self._term, self._taking = term.number, True
+        left = deque(one for place, one in enumerate(missed) if place not in answered)
+        # The lease may have ended while Asterisk was asked: then all of it is for who leads now.
+        while (left or self._kept) and self.lease.held:
+            self._take((left or self._kept).popleft()[1])
+        self._kept.extendleft(reversed(left))
+        if self.lease.held:
+            self._term, self._taking = term.number, True
 
-    def _missed(self, term: Term) -> list[Event]:
-        """The kept events that nobody has taken, oldest first."""
+    def _missed(self, term: Term) -> list[tuple[float, Event]]:
+        """The kept events that nobody has taken, oldest first, and when each came."""
         kept, since = list(self._kept), term.since
         self._kept.clear()
         if term.after:
@@ -145,14 +148,14 @@ class Leading:
             if term.after in marks:
                 kept = kept[len(marks) - marks[::-1].index(term.after) :]
         # What had not been answered yet at the last sign of life is nobody's, however old it is.
-        return [event for at, event in kept if at >= since or _answer_of(event)]
+        return [(at, event) for at, event in kept if at >= since or _answer_of(event)]
 
     def _take(self, event: Event) -> None:
         self._last = event
-        if event.get("UserEvent") == ASK_EVENT:
+        if key := _QUESTIONS.get(str(event.get("UserEvent"))):
             now = self._time()
-            self._open = {call: late_at for call, late_at in self._open.items() if late_at > now}
-            self._open[str(event.get("Uniqueid"))] = now + HAND_OVER_S
+            self._open = {one: late_at for one, late_at in self._open.items() if late_at > now}
+            self._open[str(event.get(key))] = now + HAND_OVER_S
         try:
             self._on_event(event)
         except Exception:

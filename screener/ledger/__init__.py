@@ -35,6 +35,11 @@ message-releasing
     somebody has begun to have it delivered afterwards; nobody else may meanwhile.
 message-release, message-release-failed
     it was delivered so; or not, for `reason`.
+owed
+    people are to be told of the recording: `number` and `did` of the call. What was cut short is made good by
+    this, until there is a row `delivered`, if it goes into a mailbox, and `notified`, if anybody is told so.
+notified
+    one of the targets of notifications has taken it.
 delivered
     `mailbox` into which the recording went besides, `status` (SUCCESS, or VoiceMail's word for why not),
     `message` (its path without ending).
@@ -53,8 +58,8 @@ case
 
 Other kinds may be added: readers pass over what they do not know. Reading order:
 `chain` (what binds the rows), `places` and `database` (where they lie: `sqlite`, `postgres`), `store` (a
-row), `writer`, `chaining`, `outbox` (the way to a database), `checkpoints`, `reader`, `verifying`, `holds`,
-`keeping`, `claiming`, `copying`.
+row), `writer`, `chaining`, `outbox` (the way to a database), `checkpoints`, `reader`, `owing`, `verifying`,
+`holds`, `keeping`, `claiming`, `copying`.
 """
 
 from screener.ledger.claiming import claim
@@ -63,6 +68,7 @@ from screener.ledger.excerpts import excerpt, received, rows
 from screener.ledger.holds import Hold
 from screener.ledger.keeping import Erased, Keeper
 from screener.ledger.outbox import waiting
+from screener.ledger.owing import owed
 from screener.ledger.places import Place, Postgres
 from screener.ledger.reader import (
     CallRecord,
@@ -112,6 +118,7 @@ __all__ = [
     "messages",
     "messages_filed",
     "oldest_first",
+    "owed",
     "received",
     "rows",
     "state_of",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from screener import ledger, recordings
-from screener.call import UNKEPT_VARIABLE, Call
+from screener.call import KEPT_VARIABLE, UNKEPT_VARIABLE, Call
 from screener.errors import AmiError, ScreenerError
 from screener.headers import CONTRACT_VERSION
 from screener.ledger import Row
@@ -44,21 +45,46 @@ class Adopter:
         """`path` is the ledger's."""
         self._screener, self._path, self._about = screener, path, about
         self._read_to: dict[Path, int] = {}
+        self._told = ""
 
     async def run(self) -> None:
         """File what came while we could not answer, for ever."""
-        root = self._screener.filing.spool.root
+        root, ended_at = self._screener.filing.spool.root, await self._others_end()
+        self._told = ""  # Asterisk may have been restarted meanwhile
         while True:
+            read, whole = "", True
             for path in await asyncio.to_thread(lambda: sorted(root.glob("messages-*"))):
                 try:
-                    await self._adopt(path)
+                    await self._adopt(path, ended_at)
                 except (OSError, ScreenerError) as error:  # those of other days are read all the same
                     log.error("kept messages cannot be read", path=str(path), reason=str(error))
+                    whole = False
+                if whole:
+                    read = f"{path.name}:{self._read_to[path]}"
             try:
+                await self._tell(read)
                 await self._ask_unkept()
             except AmiError as error:
                 log.warning("it is not known whether messages could not be kept", reason=str(error))
             await asyncio.sleep(LOOK_S)
+
+    async def _others_end(self) -> tuple[str, int]:
+        """The file and place to which another screener has filed all in a ledger of its own."""
+        if not self._screener.ami.took_over or isinstance(self._path, ledger.Postgres):
+            return "", 0
+        try:
+            told = await self._screener.ami.act("Getvar", Variable=f"GLOBAL({KEPT_VARIABLE})")
+        except AmiError:
+            return "", 0  # twice in two ledgers is better than in none
+        name, _, end = (told.value or "").partition(":")
+        return (name, int(end)) if end.isdecimal() else ("", 0)
+
+    async def _tell(self, read: str) -> None:
+        """Say how far all is filed, for who takes over."""
+        if read not in {"", self._told}:
+            await self._screener.ledger.flush()
+            await self._screener.ami.act("Setvar", Variable=f"GLOBAL({KEPT_VARIABLE})", Value=read)
+            self._told = read
 
     async def _ask_unkept(self) -> None:
         """Ask Asterisk how many messages it could not keep for us, and raise an alarm if there are any."""
@@ -75,8 +101,12 @@ class Adopter:
             delivered = found.get("delivered", 0)
             self._screener.filing.spool.unkept(sum(found.values()) - delivered, delivered)
 
-    async def _adopt(self, path: Path) -> None:
-        """File what the dialplan has written there since we looked last."""
+    async def _adopt(self, path: Path, ended_at: tuple[str, int]) -> None:
+        """File what the dialplan has written there since we looked last, and another before us."""
+        if path.name < ended_at[0]:
+            self._read_to[path] = (await asyncio.to_thread(path.stat)).st_size
+        elif path.name == ended_at[0]:
+            self._read_to[path] = max(self._read_to.get(path, 0), ended_at[1])
         found, read = await asyncio.to_thread(self._read, path)
         if found:
             await self._screener.ledger.flush(readable=True)  # what is filed is to be found below
@@ -107,6 +137,8 @@ class Adopter:
         if file is None:
             return [], start
         with file:
+            if os.fstat(file.fileno()).st_size < start:  # another one, in place of one that was deleted
+                start = 0
             file.seek(start)
             lines = file.read().split(b"\n")[:-1]
         found = [one for line in lines if (one := kept(line)) is not None]

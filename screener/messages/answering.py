@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from screener import ledger, number
-from screener.call import MESSAGE_END_EVENT, MESSAGE_EVENT, MESSAGE_VARIABLE, Call
+from screener.call import MESSAGE_END_EVENT, MESSAGE_EVENT, Call
 from screener.errors import AmiError, ScreenerError
 from screener.facts import UNLISTED, facts_of
 from screener.headers import Headers
@@ -162,15 +162,7 @@ class Messages:
 
     async def _answer(self, message: Call, status: str) -> str:
         """Tell the dialplan, unless it has gone on; returns as `Ami.decide`."""
-        if self._screener.ami.age_ms(message) >= message.deadline_ms:
-            return "late"
-        try:
-            value = f"{message.id}:{status}"
-            done = await self._screener.ami.act("Setvar", Variable=f"GLOBAL({MESSAGE_VARIABLE})", Value=value)
-        except AmiError as error:
-            log.warning("the answer did not reach Asterisk", reason=str(error))
-            return "gone"
-        return "sent" if done.success else "gone"
+        return await self._screener.ami.answer_message(message, f"{message.id}:{status}")
 
     async def release(self, message_id: str) -> dict[str, Any]:
         """Have a message delivered that was not; `error` says why it was not done.

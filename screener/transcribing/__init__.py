@@ -1,7 +1,7 @@
 """What callers said, in writing: after the call, one recording at a time, never in the way of a call.
 
 Off as shipped. Whatever fails here costs the transcript and nothing else; what waits when the service
-stops is not transcribed any more.
+stops is transcribed after the next start only if somebody is still to be told of it.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pytest
@@ -26,6 +26,20 @@ mailcmd=cat > {mail}
 emailbody=from ${{VM_CIDNUM}} named ${{VM_CIDNAME}}: ${{VM_CATEGORY}}
 [default]
 100 => 1234,Somebody,somebody@example.org
+"""
+MODEL = """\
+import pathlib, time
+from types import SimpleNamespace
+
+class WhisperModel:
+    def __init__(self, model, **how):
+        pass
+
+    def transcribe(self, file, **how):
+        while not pathlib.Path({gate!r}).exists():
+            time.sleep(0.05)
+        about = SimpleNamespace(language="en", language_probability=0.9)
+        return [SimpleNamespace(text="call me back")], about
 """
 TO_100 = {"deliver_to": {"100": "100@default", "102*": "nobody@default"}}
 
@@ -124,3 +138,82 @@ async def test_recording__with_a_notification__arrives_and_a_target_that_hangs_d
             record = await house.ended(number=unquote(other["Number"]))
             assert record.end["delay_ms"] < 500
             assert "secret" not in str(house.service.lines)
+
+
+class Gate:
+    """A speech recognition that needs no model, and waits until it may go on."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.path = directory / "gate"
+        (directory / "faster_whisper.py").write_text(MODEL.format(gate=str(self.path)))
+        monkeypatch.setenv("PYTHONPATH", str(directory))
+
+
+@pytest.fixture
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return Gate(tmp_path, monkeypatch).path
+
+
+def inbox(house: House) -> list[str]:
+    """What lies in the mailbox, and why."""
+    folder = house.pbx.directory / "spool/voicemail/default/100/INBOX"
+    return [one.read_text() for one in sorted(folder.glob("*.txt"))]
+
+
+async def shows(house: House, command: str, what: str) -> None:
+    """Wait until Asterisk's console says so."""
+    async with asyncio.timeout(20):
+        while what not in await house.pbx.cli(command):  # noqa: ASYNC110 - a console
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["the channel waits", "no channel waits any more"])
+async def test_recording__screener_killed_while_it_is_transcribed__is_delivered_and_told_once(
+    gate: Path, *, waits: bool
+) -> None:
+    with Target() as target:
+        settings: dict[str, Any] = {
+            "voicemail": TO_100,
+            "transcription": {"enabled": "true"},
+            "notify": {"urls": [target.url], "events": ["recorded"]},
+        }
+        pbx = {} if waits else {"globals_": "SCREENER_DELIVER_MS=1500"}
+        async with House.open(pbx=pbx, **settings) as house, Ear.open(house.pbx, events="on") as ear:
+            await mailbox(house)
+            end = await leaves_message(house, ear)
+            await house.service.record(lambda one: len(one.recordings) == 2)
+            await house.service.kill()
+            if not waits:
+                await shows(house, "core show channels", "0 active channels")
+            await asyncio.to_thread(gate.touch)
+            await house.service.start()
+            if not waits:
+                await shows(house, "dialplan show globals", f"SCREENER_OWED={end['Uniqueid']}:")
+                (await house.call(somebody())).hangup()
+            _, row = await delivered(house, end["Uniqueid"])
+            assert row["status"] == "SUCCESS"
+            told = await asyncio.to_thread(target.taken.get, timeout=15)
+            assert "said: call me back" in told["message"]
+            # Whatever is told twice would be told before this one.
+            await house.service.kill()
+            await house.service.start()
+            _, row = await delivered(house, (await leaves_message(house, ear))["Uniqueid"])
+            assert row["status"] == "SUCCESS"
+            assert (await asyncio.to_thread(target.taken.get, timeout=15))["title"] != told["title"]
+            assert target.taken.empty()
+            assert ["said: call me back" in one for one in inbox(house)] == [True, True]
+
+
+async def test_recording__screener_killed_while_asterisk_takes_it__lies_there_once_and_that_is_filed() -> (
+    None
+):
+    async with House.open(voicemail=TO_100) as house, Ear.open(house.pbx, events="on") as ear:
+        await mailbox(house)
+        end = await leaves_message(house, ear)
+        await shows(house, "dialplan show globals", f"/{end['Uniqueid']}=begun")
+        await house.service.kill()
+        await shows(house, "dialplan show globals", f"/{end['Uniqueid']}=SUCCESS")
+        await house.service.start()
+        _, row = await delivered(house, end["Uniqueid"])
+        assert (row["mailbox"], row["status"]) == ("100@default", "SUCCESS")
+        assert len(inbox(house)) == 1

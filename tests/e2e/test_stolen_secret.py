@@ -183,8 +183,11 @@ async def test_thief__enters_where_messages_are_kept__gets_no_file_of_his_own_wr
         assert kept == "Id: en\n"
 
 
+@pytest.mark.parametrize("owed", ["", "1:", "1^FILE({})=stolen:"], ids=["of a call", "owed", "owed call"])
 @pytest.mark.parametrize("ends", ["^", ")v("])
-async def test_thief__names_a_recording_with_a_function_in_it__gets_no_file_written_by_it(ends: str) -> None:
+async def test_thief__names_a_recording_with_a_function_in_it__gets_no_file_written_by_it(
+    ends: str, owed: str
+) -> None:
     async with House.open(screener=False) as house, Thief.of(house) as thief:
         written = house.directory / "written"
         value = f"/x{ends}FILE({written})=stolen"
@@ -192,9 +195,10 @@ async def test_thief__names_a_recording_with_a_function_in_it__gets_no_file_writ
         call = await house.call(FRIEND)
         await house.answered()
         channel = await thief.channel()
-        assert "Success" in await thief.asks(
-            "Setvar", Channel=channel, Variable="SCREENER_RECORDING", Value=value
-        )
+        where = {"Variable": "GLOBAL(SCREENER_OWED)"}
+        if not owed:
+            where = {"Channel": channel, "Variable": "SCREENER_RECORDING"}
+        assert "Success" in await thief.asks("Setvar", **where, Value=owed.format(written) + value)
         call.hangup()
         await says(house, "core show channels", "ask@screener-deliver")
         assert not await asyncio.to_thread(written.exists)

@@ -23,7 +23,9 @@ CONF = {path.name: path.read_text("utf-8") for path in sorted(FOLDER.rglob("*.co
 PLAN = re.sub(r"^\s*;.*$", "", "\n".join(CONF.values()), flags=re.MULTILINE)
 [FIELDS] = re.findall(r"Set\(LOCAL\(fields\)=(.*)\)$", PLAN, re.MULTILINE)
 """What a ScreenerMessage has in common with a line that is kept for the screener."""
-AMONG_SCREENERS = {call.LEADER_VARIABLE, call.STANDBY_VARIABLE, call.UNFILED_VARIABLE}
+AMONG_SCREENERS = {
+    call.LEADER_VARIABLE, call.STANDBY_VARIABLE, call.UNFILED_VARIABLE, call.KEPT_VARIABLE,
+}  # fmt: skip
 """Globals by which several screeners speak with each other; the dialplan does not look at them."""
 FROM_ASTERISK = {"Uniqueid", "Channel"}
 OURS = {
@@ -173,6 +175,7 @@ def test_variables__set_by_the_screener__are_those_of_the_contract() -> None:
         call.MESSAGE_VARIABLE,
         *(call.CODE_VARIABLE.format(step=step) for step in Step),
         call.DELIVERS_VARIABLE,
+        call.OWED_VARIABLE,
         *call.MAILBOX_VARIABLES,
         *AMONG_SCREENERS,
     }
@@ -181,6 +184,7 @@ def test_variables__set_by_the_screener__are_those_of_the_contract() -> None:
     assert set_by_dialplan - {
         call.HEARTBEAT_VARIABLE,
         call.MIRROR_VARIABLE,
+        call.OWED_VARIABLE,
         "SCREENER_VERDICT_",
         "SCREENER_CODE_",
     } == {name for name, (setter, _) in table("Variables").items() if setter == "dialplan"}

@@ -9,6 +9,8 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import pytest
+
 from screener import config, ledger
 from screener.ami import Account, Ami
 from screener.call import Ending
@@ -18,13 +20,14 @@ from screener.spool import Spool
 from tests.unit.test_recordings import hush, write
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 CALL = "1772625600.7"
 
 
-def filing(tmp_path: Path, written: ledger.Ledger) -> Filing:
+def filing(tmp_path: Path, written: ledger.Ledger, leads: Callable[[], bool] = lambda: True) -> Filing:
     settings = config.load(None, environ={}).settings
     deliverer = Deliverer(
         settings.voicemail.deliver_to,
@@ -32,11 +35,13 @@ def filing(tmp_path: Path, written: ledger.Ledger) -> Filing:
         written,
         None,
         clock=lambda: NOW,
+        zone=UTC,
     )
     spool = Spool(tmp_path / "spool")
     return Filing(
-        spool, written, settings.place, lambda: NOW, listener=None, transcriber=None, deliverer=deliverer
-    )
+        spool, written, settings.place, lambda: NOW,
+        listener=None, transcriber=None, deliverer=deliverer, leads=leads,
+    )  # fmt: skip
 
 
 def ending(stem: Path) -> Ending:
@@ -107,3 +112,18 @@ async def test_recording__of_a_call_with_a_row_that_cannot_be_read__is_filed_and
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
         rows = db.execute("SELECT call_id FROM row WHERE kind = 'recording'").fetchall()
     assert Counter(call_id for (call_id,) in rows) == dict.fromkeys(ids, 2)
+
+
+@pytest.mark.parametrize("looks", [0, 1, 2, 3])
+async def test_recordings__another_screener_leads_meanwhile__the_rest_is_left_to_it(
+    tmp_path: Path, looks: int
+) -> None:
+    for call_id in (CALL, "1772625600.8"):
+        for leg in ("caller", "mix"):
+            write(tmp_path / "spool/2026-03-04" / f"{call_id}-{leg}.wav", hush(1))
+    asked = iter([True] * looks)
+    with ledger.Ledger.open(tmp_path / "ledger.db") as written:
+        assert not await filing(tmp_path, written, lambda: next(asked, False)).adopt()
+        await written.flush()
+        rows = [row for one in ledger.oldest_first(written.path) for row in one]
+    assert len({row.call_id for row in rows}) == looks // 2

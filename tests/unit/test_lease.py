@@ -292,15 +292,24 @@ class Answering(Screener):
 
     def take(self, event: Mapping[str, object]) -> None:
         super().take(event)
-        asyncio.get_running_loop().call_later(SLOW_S, self._answer, str(event["Uniqueid"]))
+        question = event["Id"] if "Id" in event else event["Uniqueid"]
+        asyncio.get_running_loop().call_later(SLOW_S, self._answer, str(question))
 
     def _answer(self, question: str) -> None:
         if self.leading and self.leading.answers(question):
             self.answered += (question,)
 
 
+@pytest.mark.parametrize("asks", ["ScreenerAsk", "ScreenerMessage"])
 @pytest.mark.parametrize("at", range(100, 120, 5))  # a turn of the lease takes as long as 20 questions
-def test_lease__handed_over_while_answers_are_slow__each_question_is_answered_once(at: int) -> None:
+def test_lease__handed_over_while_answers_are_slow__each_question_is_answered_once(
+    at: int, asks: str
+) -> None:
+    about = {
+        "ScreenerAsk": {"Channel": "a", "Uniqueid": "{}"},
+        "ScreenerMessage": {"Channel": "Message/ast_msg_queue", "Uniqueid": "1.1", "Id": "{}"},
+    }[asks]
+
     async def work() -> None:
         pbx, chance = Pbx(), random.Random(2)
         first, second = (Answering(pbx, chance, trouble=False) for _ in range(2))
@@ -311,7 +320,8 @@ def test_lease__handed_over_while_answers_are_slow__each_question_is_answered_on
         for number in range(200):
             for one in (first, second):
                 assert one.leading
-                one.leading.hear({"UserEvent": "ScreenerAsk", "Channel": "a", "Uniqueid": f"{number}"})
+                headers = {name: text.format(number) for name, text in about.items()}
+                one.leading.hear({"UserEvent": asks} | headers)
             if number == at:
                 assert first.leading
                 tasks.append(asyncio.create_task(first.leading.hand_over(for_good=True)))
@@ -334,5 +344,34 @@ def test_lease__nobody_stands_by__it_is_not_handed_over() -> None:
         assert not await alone.leading.hand_over(for_good=True)
         assert alone.leads
         task.cancel()
+
+    simulated(work)
+
+
+def test_lease__lost_while_kept_questions_are_looked_at__what_was_kept_is_left_to_who_leads() -> None:
+    async def work() -> None:
+        pbx, chance = Pbx(), random.Random(7)
+        one = Screener(pbx, chance, trouble=False)
+        task = asyncio.create_task(one.run())
+        await led([one], 0.5)
+        task.cancel()
+        leading = one.leading
+        assert leading
+
+        async def slow(*actions: Action) -> list[Message]:
+            await asyncio.sleep(1)  # longer than the lease is held
+            return [pbx.answer(action) for action in actions]
+
+        leading._taking, leading._send = False, slow
+        events = [
+            {"UserEvent": "ScreenerAsk", "Channel": "a", "Uniqueid": "1"},
+            {"UserEvent": "ScreenerEnd", "Uniqueid": "2"},
+        ]
+        for event in events:
+            leading.hear(event)
+        await leading._catch_up(leading.lease.term)
+        assert not leading.held
+        assert one.taken == []
+        assert [event for _, event in leading._kept] == events
 
     simulated(work)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -12,18 +13,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from screener import app, config, ledger, number
-from screener.call import Call, Stage
+from screener.call import KEPT_VARIABLE, Call, Stage
 from screener.counters import Counters
 from screener.errors import AmiError
 from screener.facts import UNLISTED, facts_of
 from screener.ledger import Ledger, Row
 from screener.messages import Bounds, Messages, kept
+from screener.messages import adopting as adopting_
 from screener.replay.past import PastCall
 from screener.replay.recorded import LedgerFile
 from screener.verdict import Action
 from screener.wording import facts_of_message
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 AT = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -119,24 +122,109 @@ def test_message__line_that_was_kept__read_and_nonsense_passed_over() -> None:
         assert kept(spoilt) is None
 
 
+class Among:
+    """Asterisk's globals, as the screeners that answer one after the other find them."""
+
+    def __init__(self) -> None:
+        self.globals: dict[str, str] = {}
+        self.took_over, self.ready = False, asyncio.Event()
+
+    async def act(self, action: str, **fields: str) -> SimpleNamespace:
+        if action == "Setvar":
+            self.globals[fields["Variable"]] = fields["Value"]
+        return SimpleNamespace(value=self.globals.get(fields["Variable"]))
+
+
+@asynccontextmanager
+async def adopting(spool: Path, written: Ledger, ami: Among) -> AsyncIterator[None]:
+    """One that files what was kept."""
+    parts = SimpleNamespace(
+        filing=SimpleNamespace(spool=SimpleNamespace(root=spool)),
+        ledger=written,
+        place=SHIPPED.settings.place,
+        clock=lambda: AT,
+        ami=ami,
+    )
+    work = asyncio.create_task(Messages(parts, WORDING, written.path, Bounds(1, 1)).run())  # type: ignore[arg-type]
+    yield
+    work.cancel()
+
+
+async def has(written: Ledger, *names: str) -> None:
+    """Wait until these messages are filed."""
+    async with asyncio.timeout(20):
+        while not all(ledger.message(written.path, name) for name in names):  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0.05)
+
+
+def keep(spool: Path, day: str, name: str) -> None:
+    """What the dialplan does with a message that it has delivered meanwhile."""
+    line = (
+        f"Id: {name},Asked: 1772625600000000,Status: delivered,Missed: away,To: pjsip%3Aa,From: 2,Text: aGk="
+    )
+    with (spool / f"messages-{day}").open("a") as file:
+        file.write(f"{line}\n")
+
+
 async def test_kept__pipe_and_folder_among_the_files__the_others_are_filed(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "messages-2026-03-02")
     (tmp_path / "messages-2026-03-03").mkdir()
-    line = b"Id: m2,Asked: 1772625600000000,Status: delivered,Missed: away,To: pjsip%3Aa,From: 2,Text: aGk="
-    (tmp_path / "messages-2026-03-04").write_bytes(line + b"\n")
-    path, spool = tmp_path / "ledger.db", SimpleNamespace(root=tmp_path)
-    with Ledger.open(path) as written:
-        parts = SimpleNamespace(
-            filing=SimpleNamespace(spool=spool),
-            ledger=written,
-            place=SHIPPED.settings.place,
-            clock=lambda: AT,
-        )
-        work = asyncio.create_task(Messages(parts, WORDING, path, Bounds(1, 1)).run())  # type: ignore[arg-type]
-        async with asyncio.timeout(20):
-            while not ledger.message(path, "m2"):  # noqa: ASYNC110 - no event tells
-                await asyncio.sleep(0.05)
-        work.cancel()
+    keep(tmp_path, "2026-03-04", "m2")
+    with Ledger.open(tmp_path / "ledger.db") as written:
+        async with adopting(tmp_path, written, Among()):
+            await has(written, "m2")
+
+
+async def test_kept__another_screener_takes_over__files_what_the_one_before_has_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adopting_, "LOOK_S", 0.01)
+    ami, told = Among(), f"GLOBAL({KEPT_VARIABLE})"
+    keep(tmp_path, "2026-03-03", "m1")
+    keep(tmp_path, "2026-03-04", "m2")
+    with Ledger.open(tmp_path / "ledger.db") as first, Ledger.open(tmp_path / "other.db") as other:
+        async with adopting(tmp_path, first, ami):
+            await has(first, "m1", "m2")
+            async with asyncio.timeout(20):
+                while "messages-2026-03-04:" not in ami.globals.get(told, ""):  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.01)
+        keep(tmp_path, "2026-03-04", "m3")
+        keep(tmp_path, "2026-03-05", "m4")
+        ami.took_over = True
+        async with adopting(tmp_path, other, ami):
+            await has(other, "m3", "m4")
+        assert {rows[0].call_id for rows in ledger.messages(other.path)} == {"m3", "m4"}
+
+
+async def test_kept__one_file_could_not_be_read__who_takes_over_begins_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adopting_, "LOOK_S", 0.01)
+    ami, blocked = Among(), tmp_path / "messages-2026-03-03"
+    blocked.mkdir()
+    keep(tmp_path, "2026-03-04", "m2")
+    with Ledger.open(tmp_path / "ledger.db") as first, Ledger.open(tmp_path / "other.db") as other:
+        async with adopting(tmp_path, first, ami):
+            await has(first, "m2")
+        blocked.rmdir()
+        keep(tmp_path, "2026-03-03", "m1")
+        ami.took_over = True
+        async with adopting(tmp_path, other, ami):
+            await has(other, "m1", "m2")
+
+
+async def test_kept__file_deleted_to_make_room__what_comes_after_that_is_filed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adopting_, "LOOK_S", 0.01)
+    keep(tmp_path, "2026-03-04", "m1")
+    keep(tmp_path, "2026-03-04", "m2")
+    with Ledger.open(tmp_path / "ledger.db") as written:
+        async with adopting(tmp_path, written, Among()):
+            await has(written, "m1", "m2")
+            (tmp_path / "messages-2026-03-04").unlink()
+            keep(tmp_path, "2026-03-04", "m3")
+            await has(written, "m3")
 
 
 def test_message__what_became_of_it__by_its_latest_row() -> None:

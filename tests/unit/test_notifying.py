@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from queue import Queue
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,3 +64,30 @@ def test_notifier__target_that_hangs__costs_whoever_tells_nothing(target: Target
     target.open.set()
     for _ in range(BOUND):  # what waits would fail beside other tests, one each five seconds
         target.taken.get(timeout=10)
+
+
+def test_notifier__ends_while_it_sends__says_what_was_taken_and_sends_no_more(target: Target) -> None:
+    target.open.clear()
+    notifier, taken = Notifier([target.url], ["recorded"]), Queue[int]()
+    for _ in range(2):
+        notifier.tell("recorded", "one", "two", taken.put)
+    while not notifier._sending.locked():
+        time.sleep(0.01)
+    ending = threading.Thread(target=notifier.finish, args=(10,))
+    ending.start()
+    target.open.set()
+    ending.join(10)
+    assert taken.get_nowait() == 1
+    assert target.taken.get(timeout=5)
+    assert (target.taken.empty(), taken.empty()) == (True, True)
+
+
+def test_notifier__ends_while_a_target_hangs__does_not_wait_for_it(target: Target) -> None:
+    target.open.clear()
+    notifier = Notifier([target.url], ["recorded"])
+    notifier.tell("recorded", "one", "two")
+    while not notifier._sending.locked():
+        time.sleep(0.01)
+    began = time.monotonic()
+    notifier.finish(0.1)
+    assert time.monotonic() - began < 5
