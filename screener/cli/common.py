@@ -21,11 +21,10 @@ from rich.table import Table
 from rich.text import Text
 
 from screener import app, config
-from screener.config import Config, Settings
+from screener.config import SITE, Config, Settings
 from screener.state import serving
 from screener.text import escaped
 
-SITE = Path("/etc/screener")
 Site = Annotated[
     Path | None,
     typer.Option(

@@ -19,6 +19,8 @@ from screener.config.layers import (
     POLICY,
     PROFILES,
     SETTINGS,
+    SHIPPED,
+    SITE,
     WORDING,
     Layers,
     Stamps,
@@ -112,9 +114,15 @@ class Config:
             try:
                 found[name] = secret_of(pbx, key)
             except UnusableError as error:
-                place = self._place(f"screener.{key}.{error.key}")
+                place = self._own(f"screener.{key}.{error.key}")
                 raise ConfigError([f"{place}: {key}.{error.key}: {error}"]) from None
         return found
+
+    def _own(self, path: str) -> Place:
+        """The place of a value; where it is a shipped one, the nearest of the site around it."""
+        around = [path.rsplit(".", up)[0] for up in range(path.count(".") + 1)]
+        places = [place for one in around if not (place := self._place(one)).file.startswith(f"{SHIPPED}/")]
+        return next(iter(places), Place(str((self.site or SITE) / SETTINGS), 1, 1))
 
     def _place(self, path: str) -> Place:
         name, *keys = path.split(".")
@@ -176,10 +184,13 @@ def load(
 def state_dir(site: Path | None) -> Path:
     """Where the running service keeps its socket, also if other parts of the configuration are wrong."""
     layers = read_layers(shipped_dir(), site)
-    found = layers.setting("state_dir")
-    if SETTINGS in layers.broken or found is None:
-        raise ConfigError(layers.problems or [f"{SETTINGS}:1:1: state_dir: is missing"])
-    return Path(found)
+    if SETTINGS in layers.broken:
+        raise ConfigError(layers.problems)
+    tree = layers.trees[SETTINGS]
+    about = [one for one in check(Settings, tree)[1] if re.search("[ .]state_dir[:?]", one)]
+    if about:  # at the usual place another service may run
+        raise ConfigError(about)
+    return Path(str(tree["state_dir"]))
 
 
 def _checked(model: type[M], name: str, layers: Layers, *, defaults_under: str = "") -> M | None:

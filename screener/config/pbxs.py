@@ -48,6 +48,9 @@ def secret_of(ami: Ami, key: str) -> SecretStr:
         raise UnusableError("secret_file", f"{ami.secret_file}: is not UTF-8") from None
     if not secret:
         raise UnusableError("secret_file", f"{ami.secret_file} is empty")
+    if not secret.isprintable():
+        why_not = "expected one line, the secret and nothing else"
+        raise UnusableError("secret_file", f"{ami.secret_file}: {why_not}")
     return SecretStr(secret)
 
 

@@ -29,6 +29,7 @@ _PLAINLY = {
     "model_type": "expected keys with values below it",
     "dict_type": "expected keys with values below it",
     "tuple_type": "expected a list",
+    "frozen_set_type": "expected a list",
 }
 _STAND_INS: dict[str, object] = {"score": "0", "when": "true", "because": "-"}
 _GROUP_STAND_INS: dict[str, object] = {

@@ -141,6 +141,40 @@ def test_status__configuration_has_a_mistake__still_finds_where_the_service_is(
     assert run("status").code == 7
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("screener.yml", "state_dir: /srv/s", "screener.yml:1:1: file: is not read; name it screener.yaml"),
+        ("screenr.yaml", "state_dir: /srv/s", "screenr.yaml:1:1: file: is not read; did you mean"),
+        ("screener.yaml", "state_dri: /srv/s", "screener.yaml:1:1: state_dri: unknown key; did you mean"),
+        ("screener.yaml", "ami:\n  state_dir: /srv/s", "screener.yaml:2:3: ami.state_dir: unknown key"),
+        ("screener.yaml", "state_dir: [/srv/s]", "screener.yaml:1:12: state_dir: expected a path that beg"),
+    ],
+)
+@pytest.mark.parametrize("asked", [["status"], ["reload"], ["top", "--once"]], ids=str)
+def test_service__settings_misnamed_or_mistyped__is_not_sought_at_the_usual_place(
+    run: Command, tmp_path: Path, asked: list[str], name: str, content: str, problem: str
+) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / name).write_text(content)
+    ended = run(*asked, "--config", tmp_path / "other")
+    assert ended.code == 2
+    assert ended.err.startswith(f"{tmp_path}/other/{problem}")
+
+
+def test_service__directory_of_settings_is_a_file__says_so(run: Command, site: Path) -> None:
+    ended = run("status", "--config", site / "screener.yaml")
+    assert ended.code == 2
+    assert f"directory: cannot be read: Not a directory; name the directory, {site}" in ended.err
+
+
+def test_status__a_copy_beside_the_settings__still_finds_where_the_service_is(
+    run: Command, site: Path
+) -> None:
+    (site / "screener.yml").write_text("state_dir: /srv/s")
+    assert run("status").code == 7
+
+
 def test_check__several_mistakes__names_file_line_and_key_of_each(run: Command, site: Path) -> None:
     (site / "policy.yaml").write_text("actions:\n  challenge: many\n")
     (site / "rules").mkdir()

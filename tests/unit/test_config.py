@@ -40,6 +40,7 @@ def _in_a_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def write(name: str, content: str | bytes) -> None:
     raw = content.encode() if isinstance(content, str) else content
+    (Path("site") / name).parent.mkdir(parents=True, exist_ok=True)
     (Path("site") / name).write_bytes(raw)
 
 
@@ -225,6 +226,19 @@ def test_config__origin__names_layer_and_line() -> None:
             "2:3: actions: voicemail (8) must be above challenge (9)",
         ),
         ("policy.yaml", "actions:\n  drop: 9\n", "2:3: actions.drop: unknown key"),
+        (
+            "screener.yaml",
+            "voicemail: {deliver_to: {'100': 100}}\n",
+            "1:33: voicemail.deliver_to.100: expected a mailbox and its context, such as 100@default",
+        ),
+        (
+            "screener.yaml",
+            "voicemail: {deliver_to: {'1 0': 100@default}}\n",
+            "1:26: voicemail.deliver_to.1 0: expected a number that is called, its beginning and a star",
+        ),
+        ("screener.yaml", "state_dir: [/a]\n", "1:12: state_dir: expected a path that begins with /"),
+        ("screener.yaml", "recordings_dir: {a: b}\n", "1:17: recordings_dir: expected a path that begins"),
+        ("wording/en.yaml", "same: abc\n", "1:7: same: expected pairs of characters, with a space between"),
     ],
 )
 def test_config__bad_value__named_with_file_line_column_and_key(
@@ -387,10 +401,19 @@ def test_config__file_that_is_no_tree__named_with_file_line_and_column(
         ("velocity.yaml", "is not read; rules belong into rules/"),
         ("screener.yml", "is not read; name it screener.yaml"),
         ("rules/velocity.yml", "is not read; name it rules/velocity.yaml"),
+        ("rules/nested/ours.yaml", "is not read; move it to rules/ours.yaml"),
+        ("rules/nested/ours.yml", "is not read; move it to rules/ours.yaml"),
+        ("rule/ours.yaml", "is not read; move it to rules/ours.yaml"),
     ],
 )
 def test_config__file_that_nothing_reads__refused(name: str, expected: str) -> None:
     assert problems(name, "") == [f"site/{name}:1:1: file: {expected}"]
+
+
+@pytest.mark.parametrize("name", ["rules/..2026_01_01/ours.yaml", ".git/rules/ours.yaml", "old/ours.yaml"])
+def test_config__file_in_a_directory_of_others__is_ignored(name: str) -> None:
+    write(name, RULES)
+    assert "LOUD" not in loaded().policy.rules
 
 
 def test_config__unreadable_file__named() -> None:
@@ -554,7 +577,7 @@ def test_secret__from_its_file__without_the_line_break() -> None:
         (
             "",
             b"x",
-            "shipped/screener.yaml:12:11: ami.secret: is empty; set it, ami.secret_file or $SCREENER_AMI_SEC",
+            "site/screener.yaml:1:1: ami.secret: is empty; set it, ami.secret_file or $SCREENER_AMI_SECRET",
         ),
         (
             "ami: {secret_file: nowhere}",
@@ -562,6 +585,14 @@ def test_secret__from_its_file__without_the_line_break() -> None:
             "site/screener.yaml:1:20: ami.secret_file: nowhere: No such file",
         ),
         ("ami: {secret_file: secret}", b"\n", "site/screener.yaml:1:20: ami.secret_file: secret is empty"),
+        ("ami: {secret: ''}", b"x", "site/screener.yaml:1:15: ami.secret: is empty"),
+        ("ami: {secret_file: ''}", b"x", "site/screener.yaml:1:6: ami.secret: is empty"),
+        ("region: CN\nami:\n  port: 5039\n", b"x", "site/screener.yaml:3:3: ami.secret: is empty"),
+        (
+            "ami: {secret_file: secret}",
+            b"a\nb\n",
+            "site/screener.yaml:1:20: ami.secret_file: secret: expected one line, the secret",
+        ),
         (
             "ami: {secret_file: secret}",
             b"\xff",
@@ -576,6 +607,15 @@ def test_secret__cannot_be_had__named(content: str, raw: bytes, expected: str) -
     with pytest.raises(ConfigError) as caught:
         config.ami_secrets()[""]
     assert caught.value.problems[0].startswith(expected)
+
+
+@pytest.mark.parametrize("site", [None, Path("bare")])
+def test_secret__no_settings_of_ones_own__the_file_to_write_is_named(site: Path | None) -> None:
+    Path("bare").mkdir()
+    with pytest.raises(ConfigError) as caught:
+        load(site, environ={}).ami_secrets()
+    place = f"{site or '/etc/screener'}/screener.yaml:1:1"
+    assert caught.value.problems[0].startswith(f"{place}: ami.secret: is empty")
 
 
 def test_secret__shown_in_any_way__hidden() -> None:
