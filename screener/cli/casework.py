@@ -65,6 +65,8 @@ def open_one(
     site: Site = None,
 ) -> None:
     """Open a case; what is suggested waits for `confirm`."""
+    if not printable(name, NAME_BOUND):
+        raise typer.BadParameter("a name has letters", param_hint="name")
     desk = Desk.of(site)
     members = desk.members(numbers, campaigns, calls)
     if suggested:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,8 +18,6 @@ from screener.ledger import Ledger, Row
 from tests.users import OTHER, as_user, needs_root, reachable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.commandline import Command
 
 HOSTILE = "\x1b[31m[red]\r\n=cmd()\u202e"
@@ -166,6 +167,33 @@ def test_service__directory_of_settings_is_a_file__says_so(run: Command, site: P
     ended = run("status", "--config", site / "screener.yaml")
     assert ended.code == 2
     assert f"directory: cannot be read: Not a directory; name the directory, {site}" in ended.err
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["facts"], ["check"], ["config", "show"], ["--help"]], ids=str)
+def test_command__where_its_output_goes_is_full__says_so(
+    site: Path, arguments: list[str], unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    with Path("/dev/full").open("w") as full:
+        ended = _as_program(site, arguments, stdout=full, stderr=subprocess.PIPE)
+    assert ended.returncode == 1
+    assert ended.stderr == "the output cannot be written: No space left on device; make room where it goes\n"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_command__standard_files_are_closed__works(site: Path, closed: str) -> None:
+    script = f'"$@" {closed}; test $? -eq 0 && echo good'
+    ended = _as_program(site, ["check"], under=("sh", "-c", script, "-"), capture_output=True)
+    assert ended.stdout.endswith("good\n"), ended
+
+
+def _as_program(
+    site: Path, arguments: list[str], under: tuple[str, ...] = (), **about: Any
+) -> subprocess.CompletedProcess[str]:
+    whole = [*under, sys.executable, "-m", "screener", *arguments]
+    environ = {**os.environ, "SCREENER_CONFIG": str(site)}
+    return subprocess.run(whole, env=environ, text=True, check=False, **about)
 
 
 def test_status__a_copy_beside_the_settings__still_finds_where_the_service_is(

@@ -265,6 +265,8 @@ def test_case__number_or_call_removed__is_held_no_longer(case: Command) -> None:
         (("add", 1, "--number", "hello"), "neither a number"),
         (("add", 1, "--call", "7.7"), "no call '7.7'"),
         (("open", "x", "--suggested", "company:nobody"), "nothing is suggested"),
+        (("open", ""), "a name has letters"),
+        (("open", " \u200b\n"), "a name has letters"),
         (("note", 1, "--kind", "visit", "--text", "x", "--at", "yesterday"), "no time"),
         (("note", 1, "--kind", "visit", "--text", "x", "--at", "0026-03-05"), "no time"),
         (("note", 1, "--kind", "visit", "--text", "x", "--by", "robot"), "remark"),
