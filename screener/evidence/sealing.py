@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, TypeAlias
 
+from screener import disk
 from screener.errors import ScreenerError
 
 if TYPE_CHECKING:
@@ -40,11 +41,13 @@ def digest(content: Content) -> str:
 
 
 def blocks(content: Content) -> Iterator[bytes]:
-    """A file's content, piece by piece; links, devices and pipes are not read."""
+    """A file's content, piece by piece; no device or pipe is read, nor a link or what lies behind one."""
     if isinstance(content, bytes):
         yield content
         return
-    with os.fdopen(os.open(content, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+    with disk.opened(content.parent) as folder:
+        opened = os.open(content.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    with os.fdopen(opened, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(f"{content}: it is not a file")
         while block := file.read(BLOCK_BYTES):

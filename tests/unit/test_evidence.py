@@ -32,6 +32,7 @@ from screener.evidence.sealing import blocks, seal
 from screener.ledger import Row, append
 from screener.signing import Signer
 from tests import collector
+from tests.users import needs_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -387,6 +388,47 @@ def test_export__ledger_points_elsewhere__takes_no_such_file(case: Command, tmp_
     append(tmp_path / "state" / "ledger.db", rows)
     folder = export(case, tmp_path / "bundle")
     assert not [one for one in folder.rglob("*") if one.is_file() and b"s3cret" in one.read_bytes()]
+
+
+@needs_root
+@pytest.mark.parametrize(("owner", "taken"), [(0, True), (12345, False)])
+def test_export__by_root_where_recordings_dir_is_a_link__follows_roots_own_alone(
+    case: Command, tmp_path: Path, owner: int, *, taken: bool
+) -> None:
+    (tmp_path / "spool").rename(tmp_path / "elsewhere")
+    (tmp_path / "spool").symlink_to(tmp_path / "elsewhere")
+    os.chown(tmp_path / "spool", owner, owner, follow_symlinks=False)
+    assert bool(list(export(case, tmp_path / "bundle").rglob("*.wav"))) == taken
+
+
+@needs_root
+def test_export__by_root_where_the_services_user_put_a_link__takes_nothing_from_there(
+    case: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "state" / "evidence").rename(tmp_path / "elsewhere")
+    (tmp_path / "state" / "evidence").symlink_to(tmp_path / "elsewhere")
+    os.chown(tmp_path / "state" / "evidence", 12345, 12345, follow_symlinks=False)
+    assert not (export(case, tmp_path / "bundle") / "attachments").exists()
+
+
+def test_blocks__a_link_put_in_place_of_a_directory_on_the_way__is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "day").mkdir()
+    (tmp_path / "day" / "1-mix.wav").write_bytes(b"sound")
+    assert list(blocks(tmp_path / "day" / "1-mix.wav")) == [b"sound"]
+    (tmp_path / "day").rename(tmp_path / "elsewhere")
+    (tmp_path / "day").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(NotADirectoryError):
+        list(blocks(tmp_path / "day" / "1-mix.wav"))
+
+
+@pytest.mark.parametrize("relative", ["bundle", "./bundle", "link/bundle"])
+def test_verify__named_by_a_relative_path_or_a_link__is_whole(
+    case: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relative: str
+) -> None:
+    export(case, tmp_path / "bundle")
+    (tmp_path / "link").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert verify(Path(relative)) == []
 
 
 class _Tags(HTMLParser):
