@@ -117,7 +117,8 @@ def main() -> None:
             with suppress(OSError):
                 sys.stdout.close()  # else Python itself tries once more, and complains
         else:
-            sys.stderr.write(f"{error}\n")
+            named = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error
+            sys.stderr.write(f"{named}\n")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

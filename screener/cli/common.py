@@ -73,6 +73,13 @@ def span(text: str) -> timedelta:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
+def said(text: str) -> str:
+    """A reason; one that is empty ends the command with a plain message."""
+    if not text.strip():
+        raise typer.BadParameter("say why")
+    return text
+
+
 class Part(Protocol):
     """Something of ours that is connected to the store."""
 

@@ -6,6 +6,7 @@ stored, not compressed, in the order of names, with one fixed time.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -69,6 +70,8 @@ def seal(
     if target.exists() or target.is_symlink():
         raise ScreenerError(f"{target}: there is something already; name another place")
     parent = target.absolute().parent
+    if not parent.is_dir():
+        raise ScreenerError(f"{target}: there is no directory {parent}; make it first")
     try:
         with tempfile.TemporaryDirectory(dir=parent, prefix=".screener-") as work:
             folder = Path(work) / "bundle"
@@ -88,7 +91,10 @@ def seal(
             else:
                 folder.rename(target)
     except OSError as error:
-        raise ScreenerError(f"{target}: the bundle cannot be written: {error}; is there space?") from error
+        mend = "is there space?" if error.errno == errno.ENOSPC else f"who may write in {parent}?"
+        raise ScreenerError(
+            f"{target}: the bundle cannot be written: {error.strerror or error}; {mend}"
+        ) from error
 
 
 def _write(

@@ -95,6 +95,16 @@ def test_command__used_rightly__prints_and_exits_0(run: Command, arguments: list
         (["list", "add", "friends", "1"], 2, "friends"),
         (["list", "add", "block", "110"], 2, "110"),
         (["list", "import", "/no/such"], 2, "/no/such"),
+        (["list", "add", "block", "86"], 2, "anybody may present; --force if you mean it"),
+        (["feed", "show", "phoneblock"], 2, "'phoneblock' is no number that could call"),
+        (["ledger", "copy", "--to", "postgresql://u@h/d"], 2, "by ledger.url, and --from FILE copies there"),
+        (
+            ["ledger", "copy", "--from", "postgresql://u@h/d"],
+            2,
+            "by ledger.url, and --from FILE copies there",
+        ),
+        (["config", "schema", "--to", "/proc/no"], 1, "/proc/no: No such file or directory\n"),
+        (["ledger", "verify", "--key", "/etc/hostname"], 6, "no public key; `screener ledger key`"),
         (["list", "remove", "block", "+8617712345678"], 1, "no such entry"),
     ],
 )
@@ -104,6 +114,7 @@ def test_command__used_wrongly__says_what_to_do(
     ended = run(*arguments)
     assert ended.code == code
     assert words in ended.out + ended.err
+    assert "[Errno" not in ended.err
 
 
 def test_explain__trunk_of_another_country__reads_the_caller_as_it_writes_numbers(

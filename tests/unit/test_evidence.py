@@ -267,6 +267,11 @@ def test_case__number_or_call_removed__is_held_no_longer(case: Command) -> None:
         (("add", 1, "--call", "7.7"), "no call '7.7'"),
         (("open", "x", "--suggested", "company:nobody"), "nothing is suggested"),
         (("open", ""), "a name has letters"),
+        (("name", 1), "give a name, --debtor or --not-debtor"),
+        (("add", 1), "give a --number, a --campaign or a --call"),
+        (("remove", 1), "give a --number, a --campaign or a --call"),
+        (("withdraw", 1, "note-9", "--because", " "), "say why"),
+        (("erase", 1, "--because", ""), "say why"),
         (("open", " \u200b\n"), "a name has letters"),
         (("note", 1, "--kind", "visit", "--text", "x", "--at", "yesterday"), "no time"),
         (("note", 1, "--kind", "visit", "--text", "x", "--at", "0026-03-05"), "no time"),
@@ -349,6 +354,12 @@ def test_export__to_a_place_that_is_taken__is_refused(case: Command, tmp_path: P
     taken.mkdir()
     assert case("evidence", "export", 1, taken).code == 1
     assert list(taken.iterdir()) == []
+
+
+def test_export__into_a_directory_that_is_not_there__says_so(case: Command, tmp_path: Path) -> None:
+    ended = case("evidence", "export", 1, tmp_path / "no" / "bundle")
+    assert ended.code == 1
+    assert f"there is no directory {tmp_path}/no; make it first" in ended.err
 
 
 def test_export__recording_changed_or_missing__says_so_and_goes_on(case: Command, tmp_path: Path) -> None:

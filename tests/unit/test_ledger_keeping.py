@@ -278,6 +278,7 @@ def test_ledger_commands__as_typed__hold_release_erase_and_expire(
     )  # fmt: skip
     assert command("ledger", "erase", "--call", "\x1b[31m", "--because", "x").code == 1
     assert command("ledger", "erase", "--because", "x").code == 2
+    assert command("ledger", "hold", "--call", "1.0", "--because", "").code == 2
     assert command("ledger", "erase", "--caller", "x", "--because", "x").code == 2
     ended = command("ledger", "hold", "--call", "9.9", "--because", "court")
     assert (ended.code, ended.err) == (
