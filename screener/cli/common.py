@@ -137,6 +137,12 @@ def show_json(value: Any) -> None:  # noqa: ANN401 - any JSON value
     sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
 
 
+def width(usual: int) -> int:
+    """How wide to print where there is no terminal: what $COLUMNS says, if it says a width."""
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) if re.fullmatch("[1-9][0-9]{0,4}", columns) else usual
+
+
 def show_table(columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
     """Print a table; texts are shown as they are, never as markup or as terminal commands."""
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -145,7 +151,7 @@ def show_table(columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Non
     for row in rows:
         table.add_row(*(Text(escaped(str(cell))) for cell in row))
     # Into a pipe there is no width to fit: whole lines for grep and awk.
-    console = Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", _WIDE)))
+    console = Console(width=None if sys.stdout.isatty() else width(_WIDE))
     console.print(table)
 
 

@@ -199,6 +199,32 @@ def test_command__standard_files_are_closed__works(site: Path, closed: str) -> N
     assert ended.stdout.endswith("good\n"), ended
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [(["explain", "anonymous"], 0, "\\u2192 challenge"), (["packs", "list"], 0, ""), (["list", "é"], 2, "")],
+    ids=str,
+)
+def test_command__terminal_that_has_no_unicode__shows_what_it_can(
+    site: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, words: str
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    ended = _as_program(site, arguments, capture_output=True)
+    assert (ended.returncode, "Error: " in ended.stderr, "Traceback" in ended.stderr) == (
+        code,
+        code == 2,
+        False,
+    )
+    assert words in ended.stdout
+
+
+@pytest.mark.parametrize("width", ["", "wide", "0", "-5"])
+def test_command__strange_width_of_the_terminal__is_the_usual_one(
+    run: Command, monkeypatch: pytest.MonkeyPatch, width: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    assert "us-tcpa" in run("packs", "list").out
+
+
 def _as_program(
     site: Path, arguments: list[str], under: tuple[str, ...] = (), **about: Any
 ) -> subprocess.CompletedProcess[str]:
