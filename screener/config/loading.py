@@ -6,6 +6,7 @@ import os
 import re
 import time
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -30,10 +31,17 @@ from screener.config.layers import (
 )
 from screener.config.nodes import Node, Place, Scalar, Sequence, Tree
 from screener.config.packs import packs_of
-from screener.config.pbxs import UnusableError, complete, contradictions, secret_of, take_secret
+from screener.config.pbxs import (
+    UnusableError,
+    complete,
+    contradictions,
+    readable_certificates,
+    secret_of,
+    take_secret,
+)
 from screener.config.servers import unusable_urls
 from screener.config.settings import Settings
-from screener.config.validating import check, key_place, locate, salvage
+from screener.config.validating import MISSING, check, key_place, locate, salvage
 from screener.errors import ConfigError
 from screener.policy import (
     UNKNOWN_GROUP,
@@ -106,12 +114,13 @@ class Config:
     def ami_secrets(self) -> dict[str, SecretStr]:
         """The secret of the manager account of every Asterisk, by its name.
 
-        Raises ConfigError when there is none, or the file that holds it cannot be read.
+        Raises ConfigError when there is none, or a file that the account needs cannot be read.
         """
         found = {}
         for name, pbx in self.settings.asterisks.items():
             key = f"pbxs.{name}" if name else "ami"
             try:
+                readable_certificates(pbx)
                 found[name] = secret_of(pbx, key)
             except UnusableError as error:
                 place = self._own(f"screener.{key}.{error.key}")
@@ -216,6 +225,10 @@ def _groups(layers: Layers) -> tuple[Group, ...]:
         if name in layers.broken:
             continue
         group, problems = check(Group, tree)
+        others = [one for one in layers.rule_files if one != name]
+        for alike in get_close_matches(name, others, 1, 0.85):
+            # A file of a name of its own needs all keys: that it lacks some tells a mistyped one.
+            problems = [one + f"; did you mean {alike}?" * one.endswith(MISSING) for one in problems]
         layers.problems += problems
         if group is None and (group := salvage(tree)) is None:
             layers.broken.add(name)

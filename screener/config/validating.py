@@ -146,7 +146,7 @@ def _alike(tree: Tree, path: Steps) -> str | None:
     if path and isinstance(beside := locate(tree, path[:-1]), Tree):
         here = key_place(tree, path).file
         names = [name for name, place in beside.key_places.items() if place.file != here]
-        for close in get_close_matches(str(path[-1]), names, 1, 0.85):
+        for close in get_close_matches(str(path[-1]), names, 1, 0.8):
             return close
     return None
 

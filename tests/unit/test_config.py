@@ -252,6 +252,7 @@ def test_config__bad_value__named_with_file_line_column_and_key(
     ("name", "content", "meant"),
     [
         ("rules/velocity.yaml", "rules: {DID_FANOUTT: {score: 6}}\n", "DID_FANOUT"),
+        ("rules/velocity.yaml", "rules: {BURTS: {score: 6}}\n", "BURST"),
         ("feeds.yaml", "feeds: {phonblock: {enabled: true}}\n", "phoneblock"),
     ],
 )
@@ -261,6 +262,12 @@ def test_config__name_of_something_shipped_mistyped__the_right_one_is_told(
     found = problems(name, content)
     assert found
     assert all(one.endswith(f"is required, but missing; did you mean {meant}?") for one in found), found
+
+
+def test_config__name_of_a_shipped_rule_file_mistyped__the_right_one_is_told() -> None:
+    found = problems("rules/velocty.yaml", "rules: {BURST: {score: 3}}\n")
+    meant = "is required, but missing; did you mean rules/velocity.yaml?"
+    assert "site/rules/velocty.yaml:1:1: group: " + meant in found
 
 
 def test_config__new_name_beside_a_like_one_of_its_own_file__is_compared_with_none() -> None:
@@ -329,6 +336,14 @@ def test_config__new_name_beside_a_like_one_of_its_own_file__is_compared_with_no
             "8:11: rules.LOUD.when: CHALLENGE_PASSED is not asked before stage",
         ),
         ("when: caller", 'when: "!has_name && caller', "8:13: rules.LOUD.when: unknown fact has_name"),
+        (
+            "caller.calls_1d > 3",
+            "caller.kind == mobile",
+            "8:26: rules.LOUD.when: unknown fact mobile; a text stands in quotes: 'mobile'",
+        ),
+        ("> 3", "> 3 and true", "8:31: rules.LOUD.when: and is no operator; did you mean &&?"),
+        ("> 3", "> 3 OR true", "8:31: rules.LOUD.when: OR is no operator; did you mean ||?"),
+        ("> 3", "> 3 &", "8:31: rules.LOUD.when: & is no operator; did you mean &&?"),
         (
             "because: loud",
             "because: '{caller.nam}'",
@@ -607,6 +622,22 @@ def test_secret__cannot_be_had__named(content: str, raw: bytes, expected: str) -
     with pytest.raises(ConfigError) as caught:
         config.ami_secrets()[""]
     assert caught.value.problems[0].startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("/no/such", "/no/such: No such file or directory"),
+        ("secret", "secret: no certificate can be read from it"),
+    ],
+)
+def test_secret__beside_a_certificate_that_cannot_be_had__it_is_named(file: str, expected: str) -> None:
+    Path("secret").write_text("x")
+    write("screener.yaml", f"ami: {{secret: x, tls: {{enabled: true, ca_file: {file}}}}}")
+    with pytest.raises(ConfigError) as caught:
+        loaded().ami_secrets()
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"site/screener.yaml:1:48: ami.tls.ca_file: {expected}")
 
 
 @pytest.mark.parametrize("site", [None, Path("bare")])
