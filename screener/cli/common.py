@@ -93,8 +93,10 @@ P = TypeVar("P", bound=Part)
 def has_store(settings: Settings) -> bool:
     """Whether there is a store to ask, if only in vain; without one nobody has called before."""
     try:
-        return bool(settings.redis.url) or app.store_directory(settings).is_dir()
-    except PermissionError:
+        return bool(settings.redis.url or app.store_directory(settings).stat())
+    except FileNotFoundError:
+        return False
+    except OSError:  # closed, or below a file
         return True
 
 

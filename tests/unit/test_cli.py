@@ -130,6 +130,17 @@ def test_explain__trunk_of_another_country__reads_the_caller_as_it_writes_number
     assert not run("explain", "2125550100").out.startswith("+12125550100 ")
 
 
+@pytest.mark.parametrize("arguments", [["explain", "1"], ["replay", "calls.csv"]], ids=str)
+def test_command__directory_of_the_store_lies_below_a_file__is_told(
+    run: Command, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    (tmp_path / "calls.csv").write_text("")
+    (site / "screener.yaml").write_text(f"state_dir: {tmp_path}/calls.csv/s")
+    monkeypatch.chdir(tmp_path)
+    ended = run(*arguments)
+    assert (ended.code, "calls.csv/s/store cannot be used: Not a directory" in ended.err) == (5, True), ended
+
+
 def test_explain__profile_in_force__is_named_and_decides(run: Command, site: Path) -> None:
     profile = {"description": "-", "did": ["100"], "hours": ["22:00-06:00"], "actions": {"challenge": 5}}
     (site / "profiles.yaml").write_text(json.dumps({"profiles": {"night": profile}}))
