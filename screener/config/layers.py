@@ -167,8 +167,8 @@ def _names(directory: Path) -> list[str]:
 
 
 def _meant(folder: str) -> str:
-    """Of which folder of ours this is a misspelt name; empty if of none."""
-    return "" if folder in FOLDERS else next(iter(get_close_matches(folder, FOLDERS, 1, 0.7)), "")
+    """Of which folder of ours this is a misspelt name; empty if of none, or of what is kept, as rules.old."""
+    return "" if folder.startswith(FOLDERS) else next(iter(get_close_matches(folder, FOLDERS, 1, 0.7)), "")
 
 
 def _is_yaml(path: Path) -> bool:

@@ -419,13 +419,16 @@ def test_config__file_that_is_no_tree__named_with_file_line_and_column(
         ("rules/nested/ours.yaml", "is not read; move it to rules/ours.yaml"),
         ("rules/nested/ours.yml", "is not read; move it to rules/ours.yaml"),
         ("rule/ours.yaml", "is not read; move it to rules/ours.yaml"),
+        ("Rules/ours.yaml", "is not read; move it to rules/ours.yaml"),
     ],
 )
 def test_config__file_that_nothing_reads__refused(name: str, expected: str) -> None:
     assert problems(name, "") == [f"site/{name}:1:1: file: {expected}"]
 
 
-@pytest.mark.parametrize("name", ["rules/..2026_01_01/ours.yaml", ".git/rules/ours.yaml", "old/ours.yaml"])
+@pytest.mark.parametrize(
+    "name", ["rules/..2026_01_01/ours.yaml", ".git/rules/ours.yaml", "old/ours.yaml", "rules.old/ours.yaml"]
+)
 def test_config__file_in_a_directory_of_others__is_ignored(name: str) -> None:
     write(name, RULES)
     assert "LOUD" not in loaded().policy.rules
