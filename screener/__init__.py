@@ -20,7 +20,7 @@ Then downwards, in the order in which a call meets them:
 12. `pbx.py`      what each Asterisk has for itself; `app.py` the whole put together; `doctor/` what can be
     wrong with it; `cli/` the commands
 
-`installing/` puts all of it beside an Asterisk, and takes it out.
+`installing/` puts all of it beside an Asterisk, and takes it out. `disk.py` opens directories of others.
 
 Beside the way of a call: `messages/` is that of a SIP message,
 `mirror.py` copies the lists into Asterisk for the time that we are away,

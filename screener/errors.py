@@ -90,6 +90,12 @@ class LedgerError(ScreenerError):
     exit_code = 6
 
 
+class NotInLedger(LedgerError):
+    """A command names a call that the ledger does not have, or does not hold. Callers notice nothing."""
+
+    exit_code = 1
+
+
 class KeyUnusable(ScreenerError):
     """The installation's key cannot be made or read: the service goes on and signs nothing."""
 

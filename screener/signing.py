@@ -38,8 +38,10 @@ class Public:
         """The public key that this PEM file holds; KeyUnusable when it cannot be read as one."""
         try:
             key = serialization.load_pem_public_key(path.read_bytes())
-        except (OSError, ValueError, UnsupportedAlgorithm) as error:
-            raise KeyUnusable(f"{path}: no public key can be read: {error}") from error
+        except OSError as error:
+            raise KeyUnusable(f"{path}: no public key can be read: {error.strerror}") from error
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise KeyUnusable(f"{path}: it holds no public key; `screener ledger key` prints one") from error
         if not isinstance(key, Ed25519PublicKey):
             raise KeyUnusable(f"{path}: not an Ed25519 key; `screener ledger key` prints the right one")
         return cls(key)

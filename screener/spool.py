@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from screener import recordings
+from screener import disk, recordings
 from screener.errors import ScreenerError
 
 if TYPE_CHECKING:
@@ -174,6 +174,18 @@ def free_bytes(root: Path) -> int:
         ) from error
 
 
+def kept(root: Path, path: Path) -> Path:
+    """The real place of a recording for commands, which root may give; ScreenerError as `recordings.inside`.
+
+    Root follows no link to `root` that somebody else has put there.
+    """
+    try:
+        disk.place(root)
+    except OSError as error:
+        raise ScreenerError(f"{path}: refused, {error.filename}: {error.strerror}") from error
+    return recordings.inside(root, path)
+
+
 def delete(root: Path, paths: Iterable[Path]) -> list[Path]:
     """Delete recordings, and their day's directory if that leaves it empty; returns what was there.
 
@@ -181,16 +193,17 @@ def delete(root: Path, paths: Iterable[Path]) -> list[Path]:
     """
     deleted = []
     for path in paths:
-        place = recordings.inside(root, path)
+        place = kept(root, path)
         if not recordings.FILE.fullmatch(place.name):
             raise ScreenerError(f"{path}: not deleted, it has not the name of a recording")
         try:
-            place.unlink()
+            with disk.opened(place.parent) as folder:
+                os.unlink(place.name, dir_fd=folder)
             deleted.append(path)
             # Of today's directory Asterisk may be about to make use.
             if place.parent.name < time.strftime("%Y-%m-%d", time.gmtime(time.time() - DAY_S)):
-                with suppress(OSError):
-                    place.parent.rmdir()
+                with suppress(OSError), disk.opened(place.parent.parent) as above:
+                    os.rmdir(place.parent.name, dir_fd=above)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -242,7 +255,7 @@ def _delete_moved(path: Path, sha256: str) -> None:
 
 def digest(root: Path, path: Path) -> str:
     """The SHA-256 of a recording as it is now, empty when it is gone; ScreenerError as `delete`."""
-    file = recordings.opened(recordings.inside(root, path))
+    file = recordings.opened(kept(root, path))
     if file is None:
         return ""
     with file:

@@ -112,6 +112,12 @@ def _phrases(text: str) -> str:
     return text
 
 
+def _pairs(text: str) -> str:
+    if {len(one) for one in text.split()} - {2}:
+        raise PydanticCustomError("pairs", "expected pairs of characters, with a space between two pairs")
+    return text
+
+
 class Pattern(Written):
     """Phrases of one meaning, one on each line."""
 
@@ -126,8 +132,8 @@ class Lexicon(Written):
     language: Text = Field(description="The language of the phrases, as speech recognition calls it.")
     regions: tuple[str, ...] = Field(description="Where it is spoken; in the first its numbers are read.")
     currencies: dict[str, str] = Field(description="What is said of money, and the ISO 4217 code meant.")
-    same: str = Field(
-        pattern=r"^\s*(\S\S(\s+|$))*$", description="Pairs of characters; the first is read as the second."
+    same: Annotated[str, AfterValidator(_pairs)] = Field(
+        description="Pairs of characters; the first is read as the second."
     )
     patterns: dict[Symbol, Pattern] = Field(description="What is looked for, by its name.")
 

@@ -11,7 +11,12 @@ calls, `simulate` writes calls to try rules on; `common` is what they share.
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+from contextlib import suppress
+from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated
 
 import structlog
@@ -37,6 +42,8 @@ from screener.cli import (
     trust,
 )
 from screener.errors import ScreenerError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 cli = typer.Typer(
     help="Call screener for Asterisk: every incoming call gets a verdict that a person can read.",
@@ -92,15 +99,30 @@ cli.add_typer(evidence.cli, name="evidence")
 
 def main() -> None:
     """Run a command; what goes wrong is said in plain lines and by the exit code, never by a traceback."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who calls: no file of ours may come into its place
+            setattr(sys, name, Path(os.devnull).open("r+", encoding="utf-8"))  # noqa: SIM115 - as long as we run
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal of an old locale does not have every letter
+            stream.reconfigure(errors="backslashreplace")
     # What a command prints may be read by a program; `run` has a log of its own.
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     try:
-        cli()
+        try:
+            cli()
+        finally:
+            sys.stdout.flush()
     except ScreenerError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
     except OSError as error:
-        sys.stderr.write(f"{error}\n")
+        if error.errno in _FULL and not error.filename:
+            sys.stderr.write(f"the output cannot be written: {error.strerror}; make room where it goes\n")
+            with suppress(OSError):
+                sys.stdout.close()  # else Python itself tries once more, and complains
+        else:
+            named = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error
+            sys.stderr.write(f"{named}\n")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

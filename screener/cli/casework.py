@@ -11,7 +11,7 @@ import typer
 
 from screener import app, cases, ledger, number
 from screener.cli.cases import Which, cli
-from screener.cli.common import Site, show, whoami
+from screener.cli.common import Site, said, show, whoami
 from screener.cli.desk import Desk, moment
 from screener.cli.outlook import counted, told
 from screener.evidence import attach
@@ -65,6 +65,8 @@ def open_one(
     site: Site = None,
 ) -> None:
     """Open a case; what is suggested waits for `confirm`."""
+    if not printable(name, NAME_BOUND):
+        raise typer.BadParameter("a name has letters", param_hint="name")
     desk = Desk.of(site)
     members = desk.members(numbers, campaigns, calls)
     if suggested:
@@ -93,6 +95,8 @@ def _changes(do: str, doc: str) -> Any:  # noqa: ANN401 - a command
         calls: Calls = [],  # noqa: B006
         site: Site = None,
     ) -> None:
+        if not (numbers or campaigns or calls):
+            raise typer.BadParameter("give a --number, a --campaign or a --call")
         desk = Desk.of(site)
         case = desk.case(which)
         desk.write(case.id, {"do": do, **desk.members(numbers, campaigns, calls)})
@@ -119,6 +123,8 @@ def name_one(
     site: Site = None,
 ) -> None:
     """Name a case anew, or say whether the one who was called owes the debt."""
+    if not printable(name, NAME_BOUND) and debtor is None:
+        raise typer.BadParameter("give a name, --debtor or --not-debtor")
     desk = Desk.of(site)
     by_hand = {"debtor": debtor} if debtor is not None else {}
     desk.write(desk.case(which).id, {"do": "name", "name": printable(name, NAME_BOUND), **by_hand})
@@ -175,7 +181,7 @@ def note(
 def withdraw(
     which: Which,
     name: Annotated[str, typer.Argument(metavar="NOTE", help="The note, as `case show` names it.")],
-    because: Annotated[str, typer.Option(help="What is wrong with it.")],
+    because: Annotated[str, typer.Option(help="What is wrong with it.", callback=said)],
     site: Site = None,
 ) -> None:
     """Withdraw a note: it is shown as withdrawn and counts no more; `note --instead` corrects one."""

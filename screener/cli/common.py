@@ -21,11 +21,10 @@ from rich.table import Table
 from rich.text import Text
 
 from screener import app, config
-from screener.config import Config, Settings
+from screener.config import SITE, Config, Settings
 from screener.state import serving
 from screener.text import escaped
 
-SITE = Path("/etc/screener")
 Site = Annotated[
     Path | None,
     typer.Option(
@@ -74,6 +73,13 @@ def span(text: str) -> timedelta:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
+def said(text: str) -> str:
+    """A reason; one that is empty ends the command with a plain message."""
+    if not text.strip():
+        raise typer.BadParameter("say why")
+    return text
+
+
 class Part(Protocol):
     """Something of ours that is connected to the store."""
 
@@ -87,8 +93,10 @@ P = TypeVar("P", bound=Part)
 def has_store(settings: Settings) -> bool:
     """Whether there is a store to ask, if only in vain; without one nobody has called before."""
     try:
-        return bool(settings.redis.url) or app.store_directory(settings).is_dir()
-    except PermissionError:
+        return bool(settings.redis.url or app.store_directory(settings).stat())
+    except FileNotFoundError:
+        return False
+    except OSError:  # closed, or below a file
         return True
 
 
@@ -131,6 +139,12 @@ def show_json(value: Any) -> None:  # noqa: ANN401 - any JSON value
     sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
 
 
+def width(usual: int) -> int:
+    """How wide to print where there is no terminal: what $COLUMNS says, if it says a width."""
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) if re.fullmatch("[1-9][0-9]{0,4}", columns) else usual
+
+
 def show_table(columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
     """Print a table; texts are shown as they are, never as markup or as terminal commands."""
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -139,7 +153,7 @@ def show_table(columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Non
     for row in rows:
         table.add_row(*(Text(escaped(str(cell))) for cell in row))
     # Into a pipe there is no width to fit: whole lines for grep and awk.
-    console = Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", _WIDE)))
+    console = Console(width=None if sys.stdout.isatty() else width(_WIDE))
     console.print(table)
 
 

@@ -9,7 +9,7 @@ import typer
 
 from screener import app, cases
 from screener.cli.cases import Which, cli
-from screener.cli.common import Site, show
+from screener.cli.common import Site, said, show
 from screener.cli.desk import Desk
 from screener.cli.outlook import counted, told
 from screener.errors import LedgerError
@@ -22,7 +22,7 @@ __all__ = ["cli"]
 @cli.command()
 def erase(
     which: Which,
-    because: Annotated[str, typer.Option(help="Why. It stays for ever: name nobody.")],
+    because: Annotated[str, typer.Option(help="Why. It stays for ever: name nobody.", callback=said)],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be erased.")] = False,
     site: Site = None,
 ) -> None:

@@ -88,6 +88,8 @@ def show_number(caller: Caller, site: Site = None) -> None:
     """Show what each feed says of a caller, and what it weighs."""
     loaded = load(site)
     key = number.parse(caller, loaded.settings.region).key
+    if not key:
+        raise typer.BadParameter(f"{caller!r} is no number that could call")
     terms = {one.name: one for one in terms_of(loaded.feeds)}
     now = app.now().timestamp()
 

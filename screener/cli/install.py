@@ -11,7 +11,8 @@ import typer
 
 from screener import asterisk, dialplan, installing
 from screener.asterisk import Asterisk
-from screener.cli.common import SITE, Site, show
+from screener.cli.common import Site, show
+from screener.config import SITE
 from screener.errors import InstallRefused
 from screener.installing import disk, pbx, service
 

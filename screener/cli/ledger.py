@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from screener import app, ledger, number, retention
-from screener.cli.common import AsJson, Site, load, show, show_json, show_table
+from screener.cli.common import AsJson, Site, load, said, show, show_json, show_table
 from screener.cli.desk import Desk
 from screener.cli.erasing import forget_caller
 from screener.cli.outlook import told
@@ -30,7 +30,7 @@ cli = typer.Typer(
 )
 Call = Annotated[str, typer.Option(help="The Uniqueid of a call.")]
 Number = Annotated[str, typer.Option("--caller", help="All calls of this number.")]
-Because = Annotated[str, typer.Option(help="Why. It stays for ever: name nobody.")]
+Because = Annotated[str, typer.Option(help="Why. It stays for ever: name nobody.", callback=said)]
 _HEAD = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})", re.ASCII)
 
 
@@ -103,6 +103,12 @@ def copy(
     settings = load(site).settings
     if bool(source) == bool(target):
         raise typer.BadParameter("give either --from FILE or --to FILE")
+    if re.match(
+        r"\w+:/", str(source or target)
+    ):  # else a file of that name would be made, far from any database
+        raise typer.BadParameter(
+            "that is no file: a database is named by ledger.url, and --from FILE copies there"
+        )
     own = app.ledger_path(settings)
     places = (source or own, target or own)
     copied = ledger.copy(*places)

@@ -50,7 +50,9 @@ def explain(
     name: Annotated[str, typer.Option(help="The caller's name as presented.")] = "",
     at: Annotated[
         datetime | None,
-        typer.Option(show_default=False, help="When, in the PBX's time zone; now if not given."),
+        typer.Option(
+            show_default=False, help="When, in the PBX's time zone: 2026-03-05T18:30; now if not given."
+        ),
     ] = None,
     challenge: Annotated[str, typer.Option(help="passed or failed: the verdict after a challenge.")] = "",
     site: Site = None,

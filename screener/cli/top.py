@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from screener import app, control, ledger
-from screener.cli.common import Site, chosen
+from screener.cli.common import Site, chosen, width
 from screener.config import state_dir
 from screener.errors import LedgerError, NotRunning
 from screener.text import printable
@@ -54,8 +54,7 @@ def top(
     console = Console()
     if once or not console.is_terminal:
         status = control.ask(directory, "status")
-        width = int(os.environ.get("COLUMNS", 2 * SIZE[0]))
-        Console(width=width).print(screen(status, _latest(directory, SIZE[1]), None, SIZE[1]))
+        Console(width=width(2 * SIZE[0])).print(screen(status, _latest(directory, SIZE[1]), None, SIZE[1]))
         return
     with (
         contextlib.suppress(KeyboardInterrupt),

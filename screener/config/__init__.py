@@ -5,7 +5,7 @@ the merged tree must be complete; a file of the site needs to hold only what it 
 """
 
 from screener.config.examples import failing
-from screener.config.layers import shipped_dir, stamps
+from screener.config.layers import SITE, shipped_dir, stamps
 from screener.config.loading import Config, load, state_dir
 from screener.config.packs import failing_packs
 from screener.config.pbxs import SECRET_VARIABLE
@@ -13,6 +13,7 @@ from screener.config.settings import Ami, Log, Redis, Settings, Tls
 
 __all__ = [
     "SECRET_VARIABLE",
+    "SITE",
     "Ami",
     "Config",
     "Log",

@@ -31,7 +31,9 @@ Stamps: TypeAlias = tuple[tuple[str, int, int, int], ...]
 
 CLOSED = "the screener's own user must be able to read it; as another user run this as root"
 """What to do about a file that who asks may not read: the service, or somebody at a terminal."""
-_SHIPPED = "shipped"
+SITE = Path("/etc/screener")
+"""The directory of the site where a command names no other."""
+SHIPPED = "shipped"
 """Shown in front of shipped files instead of the place where they happen to be installed."""
 
 
@@ -76,12 +78,12 @@ def shipped_dir() -> Path:
 
 def read_layers(shipped: Path, site: Path | None) -> Layers:
     """Read and merge all files of all layers; whatever is wrong is in `problems`, nothing is raised."""
-    layers = _read_directory(shipped, _SHIPPED)
+    layers = _read_directory(shipped, SHIPPED)
     own = _read_directory(site, str(site)) if site else Layers()
     if chosen := own.setting("variant"):
         names = variants(shipped)
         if chosen in names:
-            layers.lay(_read_directory(shipped / VARIANTS / chosen, f"{_SHIPPED}/{VARIANTS}/{chosen}"))
+            layers.lay(_read_directory(shipped / VARIANTS / chosen, f"{SHIPPED}/{VARIANTS}/{chosen}"))
         else:
             there = f"no such variant; there are {', '.join(names)}"
             layers.problems.append(f"{chosen.place}: variant: {there}")
@@ -127,13 +129,16 @@ def _read_directory(directory: Path, shown: str) -> Layers:
     try:
         names = sorted(_names(directory))
     except OSError as error:
-        layers.problems.append(f"{shown}:1:1: directory: cannot be read: {why(error)}")
+        meant = f"; name the directory, {directory.parent}" if directory.is_file() else ""
+        layers.problems.append(f"{shown}:1:1: directory: cannot be read: {why(error)}{meant}")
         layers.broken.add(SETTINGS)  # by the shipped ones alone another service may run
         return layers
     for name in names:
         file = f"{shown}/{name}"
         if problem := _misplaced(name):
             layers.problems.append(f"{file}:1:1: file: {problem}")
+            if SETTINGS not in names and problem.endswith((f" it {SETTINGS}", f" mean {SETTINGS}?")):
+                layers.broken.add(SETTINGS)
             continue
         try:
             raw = (directory / name).read_bytes()
@@ -155,7 +160,15 @@ def _names(directory: Path) -> list[str]:
     for folder in FOLDERS:
         if (directory / folder).is_dir():
             found += [f"{folder}/{path.name}" for path in (directory / folder).iterdir() if _is_yaml(path)]
-    return found
+    # Below others may lie what is not for us, and below .name what an editor or a mount keeps.
+    astray = [path for folder in FOLDERS for path in (directory / folder).glob("[!.]*/*")]
+    astray += [path for path in directory.glob("[!.]*/*") if _meant(path.parent.name)]
+    return found + [path.relative_to(directory).as_posix() for path in astray if _is_yaml(path)]
+
+
+def _meant(folder: str) -> str:
+    """Of which folder of ours this is a misspelt name; empty if of none, or of what is kept, as rules.old."""
+    return "" if folder.startswith(FOLDERS) else next(iter(get_close_matches(folder, FOLDERS, 1, 0.7)), "")
 
 
 def _is_yaml(path: Path) -> bool:
@@ -164,6 +177,10 @@ def _is_yaml(path: Path) -> bool:
 
 
 def _misplaced(name: str) -> str | None:
+    *folders, file = Path(name).parts
+    if len(folders) > 1 or (folders and folders[0] not in FOLDERS):
+        folder = _meant(folders[0]) or folders[0]
+        return f"is not read; move it to {folder}/{Path(file).stem}.yaml"
     if name.endswith(".yml"):
         return f"is not read; name it {name.removesuffix('.yml')}.yaml"
     if name in FILES or name.startswith(tuple(f"{folder}/" for folder in FOLDERS)):

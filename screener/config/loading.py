@@ -6,6 +6,7 @@ import os
 import re
 import time
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -19,6 +20,8 @@ from screener.config.layers import (
     POLICY,
     PROFILES,
     SETTINGS,
+    SHIPPED,
+    SITE,
     WORDING,
     Layers,
     Stamps,
@@ -28,10 +31,17 @@ from screener.config.layers import (
 )
 from screener.config.nodes import Node, Place, Scalar, Sequence, Tree
 from screener.config.packs import packs_of
-from screener.config.pbxs import UnusableError, complete, contradictions, secret_of, take_secret
+from screener.config.pbxs import (
+    UnusableError,
+    complete,
+    contradictions,
+    readable_certificates,
+    secret_of,
+    take_secret,
+)
 from screener.config.servers import unusable_urls
 from screener.config.settings import Settings
-from screener.config.validating import check, key_place, locate, salvage
+from screener.config.validating import MISSING, check, key_place, locate, salvage
 from screener.errors import ConfigError
 from screener.policy import (
     UNKNOWN_GROUP,
@@ -104,17 +114,24 @@ class Config:
     def ami_secrets(self) -> dict[str, SecretStr]:
         """The secret of the manager account of every Asterisk, by its name.
 
-        Raises ConfigError when there is none, or the file that holds it cannot be read.
+        Raises ConfigError when there is none, or a file that the account needs cannot be read.
         """
         found = {}
         for name, pbx in self.settings.asterisks.items():
             key = f"pbxs.{name}" if name else "ami"
             try:
+                readable_certificates(pbx)
                 found[name] = secret_of(pbx, key)
             except UnusableError as error:
-                place = self._place(f"screener.{key}.{error.key}")
+                place = self._own(f"screener.{key}.{error.key}")
                 raise ConfigError([f"{place}: {key}.{error.key}: {error}"]) from None
         return found
+
+    def _own(self, path: str) -> Place:
+        """The place of a value; where it is a shipped one, the nearest of the site around it."""
+        around = [path.rsplit(".", up)[0] for up in range(path.count(".") + 1)]
+        places = [place for one in around if not (place := self._place(one)).file.startswith(f"{SHIPPED}/")]
+        return next(iter(places), Place(str((self.site or SITE) / SETTINGS), 1, 1))
 
     def _place(self, path: str) -> Place:
         name, *keys = path.split(".")
@@ -176,10 +193,13 @@ def load(
 def state_dir(site: Path | None) -> Path:
     """Where the running service keeps its socket, also if other parts of the configuration are wrong."""
     layers = read_layers(shipped_dir(), site)
-    found = layers.setting("state_dir")
-    if SETTINGS in layers.broken or found is None:
-        raise ConfigError(layers.problems or [f"{SETTINGS}:1:1: state_dir: is missing"])
-    return Path(found)
+    if SETTINGS in layers.broken:
+        raise ConfigError(layers.problems)
+    tree = layers.trees[SETTINGS]
+    about = [one for one in check(Settings, tree)[1] if re.search("[ .]state_dir[:?]", one)]
+    if about:  # at the usual place another service may run
+        raise ConfigError(about)
+    return Path(str(tree["state_dir"]))
 
 
 def _checked(model: type[M], name: str, layers: Layers, *, defaults_under: str = "") -> M | None:
@@ -205,6 +225,10 @@ def _groups(layers: Layers) -> tuple[Group, ...]:
         if name in layers.broken:
             continue
         group, problems = check(Group, tree)
+        others = [one for one in layers.rule_files if one != name]
+        for alike in get_close_matches(name, others, 1, 0.85):
+            # A file of a name of its own needs all keys: that it lacks some tells a mistyped one.
+            problems = [one + f"; did you mean {alike}?" * one.endswith(MISSING) for one in problems]
         layers.problems += problems
         if group is None and (group := salvage(tree)) is None:
             layers.broken.add(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ PLACEHOLDER = "CHANGE-ME"
 
 
 class UnusableError(ValueError):
-    """A secret that is none; `key` is what is wrong."""
+    """A secret, or a file of certificates, that is none; `key` is what is wrong."""
 
     def __init__(self, key: str, why: str) -> None:
         super().__init__(why)
@@ -48,7 +49,22 @@ def secret_of(ami: Ami, key: str) -> SecretStr:
         raise UnusableError("secret_file", f"{ami.secret_file}: is not UTF-8") from None
     if not secret:
         raise UnusableError("secret_file", f"{ami.secret_file} is empty")
+    if not secret.isprintable():
+        why_not = "expected one line, the secret and nothing else"
+        raise UnusableError("secret_file", f"{ami.secret_file}: {why_not}")
     return SecretStr(secret)
+
+
+def readable_certificates(ami: Ami) -> None:
+    """UnusableError unless the certificates that the connection trusts can be read."""
+    file = ami.tls.ca_file
+    try:
+        if ami.tls.enabled and file:
+            ssl.create_default_context(cafile=file)
+    except ssl.SSLError:
+        raise UnusableError("tls.ca_file", f"{file}: no certificate can be read from it") from None
+    except OSError as error:
+        raise UnusableError("tls.ca_file", f"{file}: {why(error)}") from None
 
 
 def take_secret(layers: Layers, environ: Mapping[str, str]) -> None:

@@ -56,11 +56,10 @@ def _is_zone(name: str) -> bool:
     return True
 
 
-def _absolute(text: str) -> Path:
-    path = Path(text)
-    if not path.is_absolute():
+def _absolute(text: object) -> Path:
+    if not (isinstance(text, str) and text.startswith("/")):
         raise PydanticCustomError("path", "expected a path that begins with /")
-    return path
+    return Path(text)
 
 
 def _optional_path(text: str) -> str:
@@ -106,7 +105,13 @@ HEARD = (
 
 OptionalLine = Annotated[str, StringConstraints(max_length=255), _one_line]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=255), _one_line]
-DialledPattern = Annotated[str, StringConstraints(pattern=r"^(\*|\+?[A-Za-z0-9_.#-]{1,63}\*?)$")]
+DialledPattern = Annotated[
+    str,
+    such(
+        re.compile(r"\*|\+?[A-Za-z0-9_.#-]{1,63}\*?").fullmatch,
+        "expected a number that is called, its beginning and a star such as +8620*, or * for all",
+    ),
+]
 PbxName = Annotated[
     str,
     such(
@@ -114,7 +119,13 @@ PbxName = Annotated[
         "expected a name of 32 characters at most: a to z, 0 to 9, and - but not at the beginning",
     ),
 ]
-Mailbox = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.+-]{1,63}@[A-Za-z0-9_.-]{1,63}$")]
+Mailbox = Annotated[
+    str,
+    such(
+        re.compile(r"[A-Za-z0-9_.+-]{1,63}@[A-Za-z0-9_.-]{1,63}").fullmatch,
+        "expected a mailbox and its context, such as 100@default",
+    ),
+]
 _apprise_url = such(
     re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+").fullmatch,
     "expected a URL of apprise, such as mailto://… or tgram://…",

@@ -29,6 +29,7 @@ _PLAINLY = {
     "model_type": "expected keys with values below it",
     "dict_type": "expected keys with values below it",
     "tuple_type": "expected a list",
+    "frozen_set_type": "expected a list",
 }
 _STAND_INS: dict[str, object] = {"score": "0", "when": "true", "because": "-"}
 _GROUP_STAND_INS: dict[str, object] = {
@@ -145,7 +146,7 @@ def _alike(tree: Tree, path: Steps) -> str | None:
     if path and isinstance(beside := locate(tree, path[:-1]), Tree):
         here = key_place(tree, path).file
         names = [name for name, place in beside.key_places.items() if place.file != here]
-        for close in get_close_matches(str(path[-1]), names, 1, 0.85):
+        for close in get_close_matches(str(path[-1]), names, 1, 0.8):
             return close
     return None
 

@@ -14,7 +14,7 @@ from screener import app, asterisk, config, control
 from screener.ami import Account, Ami, tls
 from screener.doctor.checkup import aside
 from screener.doctor.console import Loaded, sections_of, settings_of
-from screener.errors import AmiError, ConfigError, NotChecked, NotRunning, ScreenerError
+from screener.errors import AmiError, ConfigError, NotChecked, NotRunning, ScreenerError, StateUnavailable
 from screener.state import connecting, place
 
 if TYPE_CHECKING:
@@ -207,8 +207,14 @@ class Patient:
         async def connect() -> Redis:
             client = connecting.open_client(self.store_url(), timeout_s=STORE_S)
             self._stack.push_async_callback(client.aclose)
-            with connecting.needed():
-                await client.ping()
+            try:
+                with connecting.needed():
+                    await client.ping()
+            except StateUnavailable as error:
+                if self.settings.redis.url:
+                    raise
+                # Where a killed service has left its lock file there is a place, and nobody at it.
+                raise NotChecked("the embedded store does not answer: see service.running") from error
             return client
 
         return await self.once("the store", connect)

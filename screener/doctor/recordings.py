@@ -113,8 +113,14 @@ def _owner(patient: Patient) -> rights.Who:
 
 def disk(patient: Patient) -> Iterator[Finding]:
     """There is room for recordings and for the ledger."""
-    for path, notice in ((patient.pbx.recordings_dir, LOST), (patient.state, "calls are not filed")):
-        there = next((one for one in (path, *path.parents) if one.is_dir()), path)
+    unfiled = "calls are not filed"
+    places = (("recordings_dir", patient.pbx.recordings_dir, LOST), ("state_dir", patient.state, unfiled))
+    for key, path, notice in places:
+        there = next(one for one in (path, *path.parents) if os.path.lexists(one))
+        if not there.is_dir():
+            mend = f"another {key} in screener.yaml, or move {there} away"
+            yield fail(f"{path} cannot be made: {there} is no directory", notice, mend)
+            continue
         free, about = spool.free_bytes(path), os.statvfs(there)
         mend = f"df -h {there}; make room, or shorten `retention` in screener.yaml"
         if free < spool.LOW_DISK_BYTES:

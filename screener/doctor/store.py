@@ -154,6 +154,8 @@ def socket(patient: Patient) -> Iterator[Finding]:
     if not url.startswith("unix:"):
         return
     path = Path(unquote(urlsplit(url).path))
+    if not path.exists():
+        raise NotChecked(f"{path} is not there: see store.reachable")
     if "w" in open_to_others(path):
         notice = "every user of this machine may change the lists"
         mend = f"chmod 770 {path}, and unixsocketperm 770 in redis.conf"

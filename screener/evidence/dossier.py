@@ -9,7 +9,7 @@ from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from screener import recordings
+from screener import disk, recordings, spool
 from screener.cases import caller_of, contacts_of, is_message
 from screener.errors import ScreenerError
 from screener.packs import evaluate
@@ -131,7 +131,8 @@ def _of_note(
     for at, one in enumerate(() if gone else note.files, 1):
         ending = Path(one["name"]).suffix.lower().removeprefix(".")
         name = f"attachments/{place:04}-{at}.{ending if ending in SAFE_ENDINGS else 'bin'}"
-        files[name] = how.attached / one["sha256"]
+        with suppress(OSError):  # what lies behind a link of somebody else counts as missing
+            files[name] = disk.place(how.attached) / one["sha256"]
         kept.append({"file": name, "name": escaped(one["name"]), "sha256": one["sha256"]})
     told = {}
     if gone:
@@ -159,7 +160,7 @@ def _of_call(place: int, call: CallRecord, how: Gathering, files: dict[str, Path
         name = f"recordings/{place:04}-{at}-{leg}.wav"
         with suppress(ScreenerError):  # what lies elsewhere counts as missing
             path = Path(paths[one["path"]])
-            files[name] = recordings.inside(recordings.root_of(how.recordings, path), path)
+            files[name] = spool.kept(recordings.root_of(how.recordings, path), path)
         kept.append({"file": name} | {key: one.get(key) for key in RECORDED})
     said, caller = call.transcript, caller_of(call, how.region)
     named = call.call.get("shown", "") if is_message(call) and not caller else ""

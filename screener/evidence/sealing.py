@@ -6,6 +6,7 @@ stored, not compressed, in the order of names, with one fixed time.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -16,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, TypeAlias
 
+from screener import disk
 from screener.errors import ScreenerError
 
 if TYPE_CHECKING:
@@ -40,11 +42,13 @@ def digest(content: Content) -> str:
 
 
 def blocks(content: Content) -> Iterator[bytes]:
-    """A file's content, piece by piece; links, devices and pipes are not read."""
+    """A file's content, piece by piece; no device or pipe is read, nor a link or what lies behind one."""
     if isinstance(content, bytes):
         yield content
         return
-    with os.fdopen(os.open(content, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+    with disk.opened(content.parent) as folder:
+        opened = os.open(content.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    with os.fdopen(opened, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(f"{content}: it is not a file")
         while block := file.read(BLOCK_BYTES):
@@ -66,6 +70,8 @@ def seal(
     if target.exists() or target.is_symlink():
         raise ScreenerError(f"{target}: there is something already; name another place")
     parent = target.absolute().parent
+    if not parent.is_dir():
+        raise ScreenerError(f"{target}: there is no directory {parent}; make it first")
     try:
         with tempfile.TemporaryDirectory(dir=parent, prefix=".screener-") as work:
             folder = Path(work) / "bundle"
@@ -85,7 +91,10 @@ def seal(
             else:
                 folder.rename(target)
     except OSError as error:
-        raise ScreenerError(f"{target}: the bundle cannot be written: {error}; is there space?") from error
+        mend = "is there space?" if error.errno == errno.ENOSPC else f"who may write in {parent}?"
+        raise ScreenerError(
+            f"{target}: the bundle cannot be written: {error.strerror or error}; {mend}"
+        ) from error
 
 
 def _write(

@@ -37,9 +37,9 @@ def verify(bundle: Path, key: Path | None = None) -> list[str]:
     """
     try:
         if bundle.is_dir():
-            return _problems(bundle, _listed(bundle), key)
+            return _problems(folder := bundle.resolve(), _listed(folder), key)
         with tempfile.TemporaryDirectory(prefix="screener-") as work:
-            folder = Path(work)
+            folder = Path(work).resolve()
             refused = _unpack(bundle, folder)
             problems = refused or _problems(folder, _listed(folder), key)
             return problems or _altered(bundle, folder)

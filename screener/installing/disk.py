@@ -10,17 +10,17 @@ import errno
 import os
 import shutil
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from screener import disk
 from screener.errors import InstallRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LINKS: Final = 40
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -45,44 +45,22 @@ class Kept:
 
 def real(path: Path) -> Path:
     """The place without links, which need not exist. A link of somebody else than root is refused."""
-    at, parts, links = Path("/"), list(path.absolute().parts[1:]), 0
-    while parts:
-        part = parts.pop(0)
-        if part == "..":
-            at = at.parent
-            continue
-        try:
-            about = (at / part).lstat()
-        except FileNotFoundError:
-            return (at / part).joinpath(*parts)
-        if not stat.S_ISLNK(about.st_mode):
-            at /= part
-            continue
-        links += 1
-        if about.st_uid not in {0, os.geteuid()} or links > _LINKS:
-            raise InstallRefused(
-                f"{at / part}: a symbolic link that is not root's: nothing is written through it"
-            )
-        target = Path((at / part).readlink())
-        at, parts = (Path("/") if target.is_absolute() else at), [*target.parts, *parts]
-        parts = [one for one in parts if one != "/"]
-    return at
+    try:
+        return disk.real(path)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise InstallRefused(f"{error.filename}: {error.strerror}: nothing is written through it") from error
 
 
 @contextmanager
 def _open_directory(path: Path) -> Iterator[int]:
-    at = os.open("/", _DIRECTORY)
-    try:
-        for number, part in enumerate(path.parts[1:], 2):
-            try:
-                below = os.open(part, _DIRECTORY, dir_fd=at)
-            except OSError as error:
-                raise _refused(Path(*path.parts[:number]), error, "a directory") from error
-            os.close(at)
-            at = below
+    with ExitStack() as stack:
+        try:
+            at = stack.enter_context(disk.opened(path))
+        except OSError as error:
+            raise _refused(Path(error.filename), error, "a directory") from error
         yield at
-    finally:
-        os.close(at)
 
 
 def read(path: Path) -> Kept | None:

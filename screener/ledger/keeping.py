@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from screener.errors import LedgerError, ScreenerError
+from screener.errors import LedgerError, NotInLedger, ScreenerError
 from screener.ledger.holds import Hold
 from screener.ledger.holds import holds as held_in
 from screener.ledger.reader import CallRecord, reading, record_of
@@ -162,17 +162,17 @@ class Keeper:
     def hold(
         self, calls: Iterable[str] = (), callers: Iterable[str] = (), *, because: str, by: str = ""
     ) -> None:
-        """Exempt these calls, and all of these numbers, from erasing; LedgerError if a call is unknown."""
+        """Exempt these calls, and all of these numbers, from erasing; NotInLedger if a call is unknown."""
         self._note("hold", calls, callers, {"because": because, "by": by})
 
     def release(
         self, calls: Iterable[str] = (), callers: Iterable[str] = (), *, because: str, by: str = ""
     ) -> None:
-        """End holds of that `by`; LedgerError when there is none."""
+        """End holds of that `by`; NotInLedger when there is none."""
         held = {(one.call, one.caller) for one in self.holds() if one.by == by}
         for key in [(escaped(call), "") for call in calls] + [("", caller) for caller in callers]:
             if key not in held:
-                raise LedgerError(f"{key[0] or key[1]} is not held; `screener ledger holds` shows what is")
+                raise NotInLedger(f"{key[0] or key[1]} is not held; `screener ledger holds` shows what is")
         self._note("release", calls, callers, {"because": because, "by": by})
 
     def holds(self) -> list[Hold]:
@@ -186,7 +186,10 @@ class Keeper:
             for call in calls:
                 found = db.execute(CALLS_BY_ID, (escaped(call),)).fetchall()
                 if not found:
-                    raise LedgerError(f"{call}: no such call in {self.path}, or it was erased")
+                    raise NotInLedger(
+                        f"no such call in the ledger, or it was erased: {escaped(call)}; "
+                        "`screener calls --json` has the ids"
+                    )
                 rows += [Row(call, kind, at, body, pbx) for pbx, _ in found]
         rows += [Row("", kind, at, {**body, "e164": caller}) for caller in callers]
         append(self.path, rows)

@@ -42,6 +42,9 @@ _TOKEN = re.compile(
 _PROBLEM = re.compile(r"ERROR: <input>:(\d+):(\d+): ([^\n]*)")
 _MISSING = re.compile(r'No value with name "([^"]+)" found')
 _UNDECLARED = re.compile(r"undeclared reference to '([^']+)'")
+_STRAY = re.compile(r"(?:token recognition error at: |mismatched input |extraneous input )'(\S+) ?'$")
+_OPERATORS = {"and": "&&", "or": "||", "&": "&&", "|": "||", "=": "==", "=>": ">="}
+"""What people write from habit, and what it is called here."""
 _OVERLOAD = re.compile(r"found no matching overload for '_?([^'_]+)_?' applied to '([^']*)'")
 
 
@@ -173,7 +176,9 @@ class Language:
             if undeclared := _UNDECLARED.match(said):
                 # CEL points at the last dot of a dotted name; the reader looks for its beginning.
                 line, column = starts.get((line, column + 1), (line, column))  # noqa: PLW2901
-                yield CelProblem(line, column, unknown(undeclared[1], self._names))
+                told = unknown(name := undeclared[1], self._names)
+                bare = "." not in name and told.endswith(name)
+                yield CelProblem(line, column, told + f"; a text stands in quotes: '{name}'" * bare)
             else:
                 yield CelProblem(line, column, _plainly(said))
 
@@ -238,4 +243,6 @@ def _plainly(said: str) -> str:
     said = said.removeprefix("Syntax error: ").partition(" expecting ")[0]
     if said == "mismatched input '<EOF>'":
         return "the expression ends too early"
+    if (stray := _STRAY.match(said)) and (meant := _OPERATORS.get(stray[1].lower())):
+        return f"{stray[1]} is no operator; did you mean {meant}?"
     return _OVERLOAD.sub(r"no operator or function '\1' for \2", said)

@@ -173,7 +173,7 @@ class Lists:
         patterns = read(row.text, self._region, self._own)
         for pattern in patterns:
             if not force and _harms(pattern, row.kind):
-                raise ListEntryRefused(f"{pattern.harm}; force the entry if you mean it")
+                raise ListEntryRefused(f"{pattern.harm}; --force if you mean it")
         now = int(self._clock())
         return tuple(Entry.of(pattern.text, row, now) for pattern in patterns)
 

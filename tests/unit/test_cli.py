@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,8 +18,6 @@ from screener.ledger import Ledger, Row
 from tests.users import OTHER, as_user, needs_root, reachable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.commandline import Command
 
 HOSTILE = "\x1b[31m[red]\r\n=cmd()\u202e"
@@ -94,6 +95,16 @@ def test_command__used_rightly__prints_and_exits_0(run: Command, arguments: list
         (["list", "add", "friends", "1"], 2, "friends"),
         (["list", "add", "block", "110"], 2, "110"),
         (["list", "import", "/no/such"], 2, "/no/such"),
+        (["list", "add", "block", "86"], 2, "anybody may present; --force if you mean it"),
+        (["feed", "show", "phoneblock"], 2, "'phoneblock' is no number that could call"),
+        (["ledger", "copy", "--to", "postgresql://u@h/d"], 2, "by ledger.url, and --from FILE copies there"),
+        (
+            ["ledger", "copy", "--from", "postgresql://u@h/d"],
+            2,
+            "by ledger.url, and --from FILE copies there",
+        ),
+        (["config", "schema", "--to", "/proc/no"], 1, "/proc/no: No such file or directory\n"),
+        (["ledger", "verify", "--key", "/etc/hostname"], 6, "no public key; `screener ledger key`"),
         (["list", "remove", "block", "+8617712345678"], 1, "no such entry"),
     ],
 )
@@ -103,6 +114,7 @@ def test_command__used_wrongly__says_what_to_do(
     ended = run(*arguments)
     assert ended.code == code
     assert words in ended.out + ended.err
+    assert "[Errno" not in ended.err
 
 
 def test_explain__trunk_of_another_country__reads_the_caller_as_it_writes_numbers(
@@ -116,6 +128,17 @@ def test_explain__trunk_of_another_country__reads_the_caller_as_it_writes_number
     assert "FOREIGN_TRUNK" in there.out
     assert run("explain", "2125550100", "--trunk", "PJSIP/us2").out.startswith("+12125550100 ")
     assert not run("explain", "2125550100").out.startswith("+12125550100 ")
+
+
+@pytest.mark.parametrize("arguments", [["explain", "1"], ["replay", "calls.csv"]], ids=str)
+def test_command__directory_of_the_store_lies_below_a_file__is_told(
+    run: Command, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    (tmp_path / "calls.csv").write_text("")
+    (site / "screener.yaml").write_text(f"state_dir: {tmp_path}/calls.csv/s")
+    monkeypatch.chdir(tmp_path)
+    ended = run(*arguments)
+    assert (ended.code, "calls.csv/s/store cannot be used: Not a directory" in ended.err) == (5, True), ended
 
 
 def test_explain__profile_in_force__is_named_and_decides(run: Command, site: Path) -> None:
@@ -138,6 +161,93 @@ def test_status__configuration_has_a_mistake__still_finds_where_the_service_is(
     run: Command, site: Path
 ) -> None:
     (site / "policy.yaml").write_text("actions: [")
+    assert run("status").code == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("screener.yml", "state_dir: /srv/s", "screener.yml:1:1: file: is not read; name it screener.yaml"),
+        ("screenr.yaml", "state_dir: /srv/s", "screenr.yaml:1:1: file: is not read; did you mean"),
+        ("screener.yaml", "state_dri: /srv/s", "screener.yaml:1:1: state_dri: unknown key; did you mean"),
+        ("screener.yaml", "ami:\n  state_dir: /srv/s", "screener.yaml:2:3: ami.state_dir: unknown key"),
+        ("screener.yaml", "state_dir: [/srv/s]", "screener.yaml:1:12: state_dir: expected a path that beg"),
+    ],
+)
+@pytest.mark.parametrize("asked", [["status"], ["reload"], ["top", "--once"]], ids=str)
+def test_service__settings_misnamed_or_mistyped__is_not_sought_at_the_usual_place(
+    run: Command, tmp_path: Path, asked: list[str], name: str, content: str, problem: str
+) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / name).write_text(content)
+    ended = run(*asked, "--config", tmp_path / "other")
+    assert ended.code == 2
+    assert ended.err.startswith(f"{tmp_path}/other/{problem}")
+
+
+def test_service__directory_of_settings_is_a_file__says_so(run: Command, site: Path) -> None:
+    ended = run("status", "--config", site / "screener.yaml")
+    assert ended.code == 2
+    assert f"directory: cannot be read: Not a directory; name the directory, {site}" in ended.err
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["facts"], ["check"], ["config", "show"], ["--help"]], ids=str)
+def test_command__where_its_output_goes_is_full__says_so(
+    site: Path, arguments: list[str], unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    with Path("/dev/full").open("w") as full:
+        ended = _as_program(site, arguments, stdout=full, stderr=subprocess.PIPE)
+    assert ended.returncode == 1
+    assert ended.stderr == "the output cannot be written: No space left on device; make room where it goes\n"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_command__standard_files_are_closed__works(site: Path, closed: str) -> None:
+    script = f'"$@" {closed}; test $? -eq 0 && echo good'
+    ended = _as_program(site, ["check"], under=("sh", "-c", script, "-"), capture_output=True)
+    assert ended.stdout.endswith("good\n"), ended
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [(["explain", "anonymous"], 0, "\\u2192 challenge"), (["packs", "list"], 0, ""), (["list", "é"], 2, "")],
+    ids=str,
+)
+def test_command__terminal_that_has_no_unicode__shows_what_it_can(
+    site: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, words: str
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    ended = _as_program(site, arguments, capture_output=True)
+    assert (ended.returncode, "Error: " in ended.stderr, "Traceback" in ended.stderr) == (
+        code,
+        code == 2,
+        False,
+    )
+    assert words in ended.stdout
+
+
+@pytest.mark.parametrize("width", ["", "wide", "0", "-5"])
+def test_command__strange_width_of_the_terminal__is_the_usual_one(
+    run: Command, monkeypatch: pytest.MonkeyPatch, width: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    assert "us-tcpa" in run("packs", "list").out
+
+
+def _as_program(
+    site: Path, arguments: list[str], under: tuple[str, ...] = (), **about: Any
+) -> subprocess.CompletedProcess[str]:
+    whole = [*under, sys.executable, "-m", "screener", *arguments]
+    environ = {**os.environ, "SCREENER_CONFIG": str(site)}
+    return subprocess.run(whole, env=environ, text=True, check=False, **about)
+
+
+def test_status__a_copy_beside_the_settings__still_finds_where_the_service_is(
+    run: Command, site: Path
+) -> None:
+    (site / "screener.yml").write_text("state_dir: /srv/s")
     assert run("status").code == 7
 
 

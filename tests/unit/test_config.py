@@ -40,6 +40,7 @@ def _in_a_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def write(name: str, content: str | bytes) -> None:
     raw = content.encode() if isinstance(content, str) else content
+    (Path("site") / name).parent.mkdir(parents=True, exist_ok=True)
     (Path("site") / name).write_bytes(raw)
 
 
@@ -225,6 +226,19 @@ def test_config__origin__names_layer_and_line() -> None:
             "2:3: actions: voicemail (8) must be above challenge (9)",
         ),
         ("policy.yaml", "actions:\n  drop: 9\n", "2:3: actions.drop: unknown key"),
+        (
+            "screener.yaml",
+            "voicemail: {deliver_to: {'100': 100}}\n",
+            "1:33: voicemail.deliver_to.100: expected a mailbox and its context, such as 100@default",
+        ),
+        (
+            "screener.yaml",
+            "voicemail: {deliver_to: {'1 0': 100@default}}\n",
+            "1:26: voicemail.deliver_to.1 0: expected a number that is called, its beginning and a star",
+        ),
+        ("screener.yaml", "state_dir: [/a]\n", "1:12: state_dir: expected a path that begins with /"),
+        ("screener.yaml", "recordings_dir: {a: b}\n", "1:17: recordings_dir: expected a path that begins"),
+        ("wording/en.yaml", "same: abc\n", "1:7: same: expected pairs of characters, with a space between"),
     ],
 )
 def test_config__bad_value__named_with_file_line_column_and_key(
@@ -238,6 +252,7 @@ def test_config__bad_value__named_with_file_line_column_and_key(
     ("name", "content", "meant"),
     [
         ("rules/velocity.yaml", "rules: {DID_FANOUTT: {score: 6}}\n", "DID_FANOUT"),
+        ("rules/velocity.yaml", "rules: {BURTS: {score: 6}}\n", "BURST"),
         ("feeds.yaml", "feeds: {phonblock: {enabled: true}}\n", "phoneblock"),
     ],
 )
@@ -247,6 +262,12 @@ def test_config__name_of_something_shipped_mistyped__the_right_one_is_told(
     found = problems(name, content)
     assert found
     assert all(one.endswith(f"is required, but missing; did you mean {meant}?") for one in found), found
+
+
+def test_config__name_of_a_shipped_rule_file_mistyped__the_right_one_is_told() -> None:
+    found = problems("rules/velocty.yaml", "rules: {BURST: {score: 3}}\n")
+    meant = "is required, but missing; did you mean rules/velocity.yaml?"
+    assert "site/rules/velocty.yaml:1:1: group: " + meant in found
 
 
 def test_config__new_name_beside_a_like_one_of_its_own_file__is_compared_with_none() -> None:
@@ -315,6 +336,14 @@ def test_config__new_name_beside_a_like_one_of_its_own_file__is_compared_with_no
             "8:11: rules.LOUD.when: CHALLENGE_PASSED is not asked before stage",
         ),
         ("when: caller", 'when: "!has_name && caller', "8:13: rules.LOUD.when: unknown fact has_name"),
+        (
+            "caller.calls_1d > 3",
+            "caller.kind == mobile",
+            "8:26: rules.LOUD.when: unknown fact mobile; a text stands in quotes: 'mobile'",
+        ),
+        ("> 3", "> 3 and true", "8:31: rules.LOUD.when: and is no operator; did you mean &&?"),
+        ("> 3", "> 3 OR true", "8:31: rules.LOUD.when: OR is no operator; did you mean ||?"),
+        ("> 3", "> 3 &", "8:31: rules.LOUD.when: & is no operator; did you mean &&?"),
         (
             "because: loud",
             "because: '{caller.nam}'",
@@ -387,10 +416,22 @@ def test_config__file_that_is_no_tree__named_with_file_line_and_column(
         ("velocity.yaml", "is not read; rules belong into rules/"),
         ("screener.yml", "is not read; name it screener.yaml"),
         ("rules/velocity.yml", "is not read; name it rules/velocity.yaml"),
+        ("rules/nested/ours.yaml", "is not read; move it to rules/ours.yaml"),
+        ("rules/nested/ours.yml", "is not read; move it to rules/ours.yaml"),
+        ("rule/ours.yaml", "is not read; move it to rules/ours.yaml"),
+        ("Rules/ours.yaml", "is not read; move it to rules/ours.yaml"),
     ],
 )
 def test_config__file_that_nothing_reads__refused(name: str, expected: str) -> None:
     assert problems(name, "") == [f"site/{name}:1:1: file: {expected}"]
+
+
+@pytest.mark.parametrize(
+    "name", ["rules/..2026_01_01/ours.yaml", ".git/rules/ours.yaml", "old/ours.yaml", "rules.old/ours.yaml"]
+)
+def test_config__file_in_a_directory_of_others__is_ignored(name: str) -> None:
+    write(name, RULES)
+    assert "LOUD" not in loaded().policy.rules
 
 
 def test_config__unreadable_file__named() -> None:
@@ -554,7 +595,7 @@ def test_secret__from_its_file__without_the_line_break() -> None:
         (
             "",
             b"x",
-            "shipped/screener.yaml:12:11: ami.secret: is empty; set it, ami.secret_file or $SCREENER_AMI_SEC",
+            "site/screener.yaml:1:1: ami.secret: is empty; set it, ami.secret_file or $SCREENER_AMI_SECRET",
         ),
         (
             "ami: {secret_file: nowhere}",
@@ -562,6 +603,14 @@ def test_secret__from_its_file__without_the_line_break() -> None:
             "site/screener.yaml:1:20: ami.secret_file: nowhere: No such file",
         ),
         ("ami: {secret_file: secret}", b"\n", "site/screener.yaml:1:20: ami.secret_file: secret is empty"),
+        ("ami: {secret: ''}", b"x", "site/screener.yaml:1:15: ami.secret: is empty"),
+        ("ami: {secret_file: ''}", b"x", "site/screener.yaml:1:6: ami.secret: is empty"),
+        ("region: CN\nami:\n  port: 5039\n", b"x", "site/screener.yaml:3:3: ami.secret: is empty"),
+        (
+            "ami: {secret_file: secret}",
+            b"a\nb\n",
+            "site/screener.yaml:1:20: ami.secret_file: secret: expected one line, the secret",
+        ),
         (
             "ami: {secret_file: secret}",
             b"\xff",
@@ -576,6 +625,31 @@ def test_secret__cannot_be_had__named(content: str, raw: bytes, expected: str) -
     with pytest.raises(ConfigError) as caught:
         config.ami_secrets()[""]
     assert caught.value.problems[0].startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("/no/such", "/no/such: No such file or directory"),
+        ("secret", "secret: no certificate can be read from it"),
+    ],
+)
+def test_secret__beside_a_certificate_that_cannot_be_had__it_is_named(file: str, expected: str) -> None:
+    Path("secret").write_text("x")
+    write("screener.yaml", f"ami: {{secret: x, tls: {{enabled: true, ca_file: {file}}}}}")
+    with pytest.raises(ConfigError) as caught:
+        loaded().ami_secrets()
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"site/screener.yaml:1:48: ami.tls.ca_file: {expected}")
+
+
+@pytest.mark.parametrize("site", [None, Path("bare")])
+def test_secret__no_settings_of_ones_own__the_file_to_write_is_named(site: Path | None) -> None:
+    Path("bare").mkdir()
+    with pytest.raises(ConfigError) as caught:
+        load(site, environ={}).ami_secrets()
+    place = f"{site or '/etc/screener'}/screener.yaml:1:1"
+    assert caught.value.problems[0].startswith(f"{place}: ami.secret: is empty")
 
 
 def test_secret__shown_in_any_way__hidden() -> None:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from screener.ami import Account, Ami
-from screener.doctor import Check, Level, Patient, configuration, made, store
+from screener.doctor import CHECKS, Check, Level, Patient, configuration, made, recordings, store
 from screener.doctor.checkup import fine
 from screener.doctor.console import Loaded, applications, functions, sections_of
 from screener.doctor.manager import allowed
 from screener.doctor.rights import Who
 from screener.errors import AmiError, NotChecked
+from screener.state import place
 from tests.users import OTHER, as_user, needs_root, reachable
 
 if TYPE_CHECKING:
@@ -218,3 +219,36 @@ def test_doctor__others_may_read_a_secret__says_of_which_file(tmp_path: Path, se
     (found,) = configuration.modes(patient(site))
     assert found.level is Level.FAIL
     assert found.what.startswith(f"{readable}: every user of this machine has the rights r")
+
+
+@pytest.mark.parametrize("left", ["lock", "lock and socket"])
+async def test_store__embedded_and_left_by_a_service_that_is_gone__names_no_setting_of_another(
+    tmp_path: Path, left: str
+) -> None:
+    directory = tmp_path / "s" / "store"
+    directory.mkdir(parents=True)
+    path = directory / place.SOCKET
+    (directory / place.LOCK).write_text(f"1\n{path}\n")
+    if left != "lock":
+        with socket.socket(socket.AF_UNIX) as gone:
+            gone.bind(str(path))
+    (tmp_path / "screener.yaml").write_text(f"state_dir: {tmp_path}/s")
+    checks = [one for one in CHECKS if one.group == "store" and one.name != "store.feeds_fresh"]
+    async with patient(tmp_path) as there:
+        found = [finding for one in checks for finding in (await made(one, there)).findings]
+    assert found
+    for one in found:
+        assert one.level is Level.UNCHECKED
+        assert "redis.url" not in one.what
+        assert one.what.endswith(("see service.running", "see store.reachable")), one.what
+
+
+@pytest.mark.parametrize("key", ["state_dir", "recordings_dir"])
+def test_disk__directory_below_a_file__cannot_be_made(tmp_path: Path, key: str) -> None:
+    (tmp_path / "file").write_text("")
+    settings = {"state_dir": f"{tmp_path}/s", "recordings_dir": f"{tmp_path}/r", key: f"{tmp_path}/file/d"}
+    (tmp_path / "screener.yaml").write_text(json.dumps(settings))
+    found = [one for one in recordings.disk(patient(tmp_path)) if one.level is not Level.OK]
+    assert [one.level for one in found] == [Level.FAIL]
+    assert found[0].what == f"{tmp_path}/file/d cannot be made: {tmp_path}/file is no directory"
+    assert found[0].mend == f"another {key} in screener.yaml, or move {tmp_path}/file away"

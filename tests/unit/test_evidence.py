@@ -32,6 +32,7 @@ from screener.evidence.sealing import blocks, seal
 from screener.ledger import Row, append
 from screener.signing import Signer
 from tests import collector
+from tests.users import needs_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -265,6 +266,13 @@ def test_case__number_or_call_removed__is_held_no_longer(case: Command) -> None:
         (("add", 1, "--number", "hello"), "neither a number"),
         (("add", 1, "--call", "7.7"), "no call '7.7'"),
         (("open", "x", "--suggested", "company:nobody"), "nothing is suggested"),
+        (("open", ""), "a name has letters"),
+        (("name", 1), "give a name, --debtor or --not-debtor"),
+        (("add", 1), "give a --number, a --campaign or a --call"),
+        (("remove", 1), "give a --number, a --campaign or a --call"),
+        (("withdraw", 1, "note-9", "--because", " "), "say why"),
+        (("erase", 1, "--because", ""), "say why"),
+        (("open", " \u200b\n"), "a name has letters"),
         (("note", 1, "--kind", "visit", "--text", "x", "--at", "yesterday"), "no time"),
         (("note", 1, "--kind", "visit", "--text", "x", "--at", "0026-03-05"), "no time"),
         (("note", 1, "--kind", "visit", "--text", "x", "--by", "robot"), "remark"),
@@ -348,6 +356,12 @@ def test_export__to_a_place_that_is_taken__is_refused(case: Command, tmp_path: P
     assert list(taken.iterdir()) == []
 
 
+def test_export__into_a_directory_that_is_not_there__says_so(case: Command, tmp_path: Path) -> None:
+    ended = case("evidence", "export", 1, tmp_path / "no" / "bundle")
+    assert ended.code == 1
+    assert f"there is no directory {tmp_path}/no; make it first" in ended.err
+
+
 def test_export__recording_changed_or_missing__says_so_and_goes_on(case: Command, tmp_path: Path) -> None:
     one, two = sorted((tmp_path / "spool").rglob("*.wav"))[:2]
     one.write_bytes(one.read_bytes()[:-1] + b"x")
@@ -385,6 +399,47 @@ def test_export__ledger_points_elsewhere__takes_no_such_file(case: Command, tmp_
     append(tmp_path / "state" / "ledger.db", rows)
     folder = export(case, tmp_path / "bundle")
     assert not [one for one in folder.rglob("*") if one.is_file() and b"s3cret" in one.read_bytes()]
+
+
+@needs_root
+@pytest.mark.parametrize(("owner", "taken"), [(0, True), (12345, False)])
+def test_export__by_root_where_recordings_dir_is_a_link__follows_roots_own_alone(
+    case: Command, tmp_path: Path, owner: int, *, taken: bool
+) -> None:
+    (tmp_path / "spool").rename(tmp_path / "elsewhere")
+    (tmp_path / "spool").symlink_to(tmp_path / "elsewhere")
+    os.chown(tmp_path / "spool", owner, owner, follow_symlinks=False)
+    assert bool(list(export(case, tmp_path / "bundle").rglob("*.wav"))) == taken
+
+
+@needs_root
+def test_export__by_root_where_the_services_user_put_a_link__takes_nothing_from_there(
+    case: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "state" / "evidence").rename(tmp_path / "elsewhere")
+    (tmp_path / "state" / "evidence").symlink_to(tmp_path / "elsewhere")
+    os.chown(tmp_path / "state" / "evidence", 12345, 12345, follow_symlinks=False)
+    assert not (export(case, tmp_path / "bundle") / "attachments").exists()
+
+
+def test_blocks__a_link_put_in_place_of_a_directory_on_the_way__is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "day").mkdir()
+    (tmp_path / "day" / "1-mix.wav").write_bytes(b"sound")
+    assert list(blocks(tmp_path / "day" / "1-mix.wav")) == [b"sound"]
+    (tmp_path / "day").rename(tmp_path / "elsewhere")
+    (tmp_path / "day").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(NotADirectoryError):
+        list(blocks(tmp_path / "day" / "1-mix.wav"))
+
+
+@pytest.mark.parametrize("relative", ["bundle", "./bundle", "link/bundle"])
+def test_verify__named_by_a_relative_path_or_a_link__is_whole(
+    case: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relative: str
+) -> None:
+    export(case, tmp_path / "bundle")
+    (tmp_path / "link").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert verify(Path(relative)) == []
 
 
 class _Tags(HTMLParser):

@@ -278,7 +278,14 @@ def test_ledger_commands__as_typed__hold_release_erase_and_expire(
     )  # fmt: skip
     assert command("ledger", "erase", "--call", "\x1b[31m", "--because", "x").code == 1
     assert command("ledger", "erase", "--because", "x").code == 2
+    assert command("ledger", "hold", "--call", "1.0", "--because", "").code == 2
     assert command("ledger", "erase", "--caller", "x", "--because", "x").code == 2
+    ended = command("ledger", "hold", "--call", "9.9", "--because", "court")
+    assert (ended.code, ended.err) == (
+        1, "no such call in the ledger, or it was erased: 9.9; `screener calls --json` has the ids\n"
+    )  # fmt: skip
+    ended = command("ledger", "release", "--call", "9.9", "--because", "settled")
+    assert (ended.code, ended.err) == (1, "9.9 is not held; `screener ledger holds` shows what is\n")
     assert command("ledger", "expire").code == 0
     assert (house.kept(), house.files()) == ([], [])
     assert command("ledger", "verify").code == 0

@@ -7,6 +7,7 @@ import os
 import stat
 import struct
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,6 @@ from tests.users import ASTERISK, OTHER, OURS, as_user, needs_root, reachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 STEM = "2026-03-02/1700000000.1"
 LEGS = (f"{STEM}-caller.wav", f"{STEM}-mix.wav")
@@ -152,6 +152,45 @@ def test_delete__what_is_no_recording_below_the_root__is_refused(root: Path, tmp
     assert delete(root, [root / "2026-03-02/2-mix.wav", root / LEGS[0], root / "2026-03-02/9-mix.wav"])
     assert (outside / "1-mix.wav").read_bytes() == b"precious"
     assert (root / "2026-03-02/notes.txt").exists()
+
+
+class Late(type(Path())):  # type: ignore[misc]
+    """A path by which the day is swapped for a link in the moment between looking and deleting."""
+
+    @property
+    def name(self) -> str:
+        day = Path(os.path.dirname(self))  # noqa: PTH120 - its own parent is such a path again
+        if not day.is_symlink():
+            day.rename(day.with_name("moved"))
+            day.symlink_to(day.parent.parent / "victim")
+        return str(super().name)
+
+
+def test_delete__day_becomes_a_link_after_it_was_looked_at__leads_nowhere(root: Path, tmp_path: Path) -> None:
+    records(root)
+    victim = tmp_path / "victim" / Path(LEGS[0]).name
+    victim.parent.mkdir()
+    victim.write_bytes(b"precious")
+    with pytest.raises(ScreenerError, match="cannot be deleted"):
+        delete(root, [Late(root / LEGS[0])])
+    assert victim.read_bytes() == b"precious"
+
+
+@needs_root
+@pytest.mark.parametrize(("owner", "goes"), [(0, True), (ASTERISK, False)])
+def test_delete__by_root_where_the_directory_is_a_link__follows_roots_own_alone(
+    root: Path, tmp_path: Path, owner: int, *, goes: bool
+) -> None:
+    records(root)
+    link = tmp_path / "link"
+    link.symlink_to(root)
+    os.chown(link, owner, owner, follow_symlinks=False)
+    if goes:
+        assert delete(link, [link / LEGS[0]])
+    else:
+        with pytest.raises(ScreenerError, match="a symbolic link that is not root's"):
+            delete(link, [link / LEGS[0]])
+    assert (root / LEGS[0]).exists() != goes
 
 
 def test_digest__of_a_file_a_link_and_nothing__is_its_own_or_refused_or_empty(root: Path) -> None:
