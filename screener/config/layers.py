@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -33,6 +34,8 @@ CLOSED = "the screener's own user must be able to read it; as another user run t
 """What to do about a file that who asks may not read: the service, or somebody at a terminal."""
 _SHIPPED = "shipped"
 """Shown in front of shipped files instead of the place where they happen to be installed."""
+_read_shipped = lru_cache(maxsize=64)(read_tree)
+"""They stay as they are while the screener runs, and are nearly all that is read at a reload."""
 
 
 @dataclass(slots=True)
@@ -108,7 +111,7 @@ def _own_first(merged: Tree, over: Tree) -> Tree:
     if not (isinstance(profiles, Tree) and isinstance(own, Tree)):
         return merged
     ordered = Tree(profiles.place, {name: profiles[name] for name in (*own, *profiles)}, profiles.key_places)
-    return Tree(merged.place, {**merged, "profiles": ordered}, merged.key_places)
+    return merged.having("profiles", ordered)
 
 
 def stamps(site: Path | None) -> Stamps:
@@ -141,7 +144,7 @@ def _read_directory(directory: Path, shown: str) -> Layers:
             layers.problems.append(f"{file}:1:1: file: cannot be read: {why(error)}")
             layers.broken.add(name)
             continue
-        tree, problems = read_tree(raw, file)
+        tree, problems = (_read_shipped if shown.startswith(_SHIPPED) else read_tree)(raw, file)
         layers.problems += problems
         if tree is None:
             layers.broken.add(name)
