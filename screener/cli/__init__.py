@@ -12,10 +12,12 @@ calls, `simulate` writes calls to try rules on; `common` is what they share.
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import Annotated
 
 import structlog
 import typer
+from typer.main import get_command
 
 from screener.cli import (
     campaigns,
@@ -90,12 +92,16 @@ cli.add_typer(casework.cli, name="case")
 cli.add_typer(evidence.cli, name="evidence")
 
 
+# Typer builds all commands at each call, in 40 ms; a process that runs several needs them once.
+_program = cache(lambda: get_command(cli))
+
+
 def main() -> None:
     """Run a command; what goes wrong is said in plain lines and by the exit code, never by a traceback."""
     # What a command prints may be read by a program; `run` has a log of its own.
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     try:
-        cli()
+        _program()()
     except ScreenerError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
