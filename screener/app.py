@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from screener import housekeeping, listening, notifying, number, retention
+from screener import housekeeping, notifying, number, retention
 from screener.counters import Counters
 from screener.errors import KeyUnusable, LedgerError
 from screener.feeds import FeedStore, Refresher, terms_of
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from screener.config import Config
     from screener.config.settings import Settings
     from screener.housekeeping import Housekeeping
+    from screener.listening import Listener
 
 log = structlog.get_logger(__name__)
 
@@ -195,8 +196,10 @@ async def _embedded(
 
 def _listener(
     recordings_dir: Path, url: str, written: Ledger, stack: contextlib.AsyncExitStack
-) -> listening.Listener | None:
+) -> Listener | None:
     """What compares recordings, if its extra is there."""
+    from screener import listening  # noqa: PLC0415 - numpy: a tenth of a second that no command needs
+
     if not listening.INSTALLED:
         log.info("recordings are not compared: the extra audio is not installed", install=listening.INSTALL)
         return None

@@ -15,15 +15,10 @@ import structlog
 
 from screener.text import printable
 
-try:
-    import apprise
-except ImportError:
-    INSTALLED = False
-else:
-    INSTALLED = True
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+
+    import apprise
 
     from screener.config.settings import Notify
 
@@ -50,11 +45,20 @@ TITLE_CHARS: Final = 120
 BODY_CHARS: Final = 1000
 
 
+def installed() -> bool:
+    """Whether the extra is there: imported only where somebody is to be notified, for it takes 0.1 s."""
+    try:
+        import apprise  # noqa: F401, PLC0415
+    except ImportError:
+        return False
+    return True
+
+
 def started(settings: Notify) -> Notifier | None:
     """The notifier that is configured; None without URLs, and without the extra, which the log says."""
     if not settings.urls:
         return None
-    if not INSTALLED:
+    if not installed():
         log.error("nobody is notified: the extra notify is not installed", install=INSTALL)
         return None
     return Notifier(settings.urls, settings.events)
@@ -72,6 +76,8 @@ class Notifier:
     """Tells every URL of the `events` that were chosen; what is not taken at the second attempt is lost."""
 
     def __init__(self, urls: Collection[str], events: Collection[str]) -> None:
+        import apprise  # noqa: PLC0415
+
         self._events = frozenset(events)
         self.failed = 0
         """Those that no target took at the second attempt, and those left out."""
@@ -146,6 +152,6 @@ class Notifier:
     @staticmethod
     def _sent(target: apprise.Apprise, title: str, body: str) -> bool:
         try:
-            return bool(target.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT))
+            return bool(target.notify(title=title, body=body, body_format="text"))
         except Exception:  # noqa: BLE001 - a plug-in for one of a hundred services may raise anything
             return False

@@ -13,6 +13,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -234,6 +235,7 @@ def count(said: str) -> Decimal | None:
     return counted if counts else None
 
 
+@lru_cache(maxsize=512)
 def _compiled(phrase: str, amount: str) -> re.Pattern[str]:
     """Compile a phrase; raises ValueError or re.error when it is none, or could be read in too many ways."""
     slots, out, before = {**_SLOTS, "amount": amount or _COUNT}, "", ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -19,6 +21,15 @@ class Ended(NamedTuple):
     code: int
     out: str
     err: str
+
+
+def typed(*arguments: object) -> None:
+    """Run a command that must succeed, where there is no test yet."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
+        patch.setattr(sys, "argv", ["screener", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code, arguments
 
 
 @pytest.fixture

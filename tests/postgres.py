@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: a cluster of the test module's own, in a directory of its own, on no port."""
+"""A real PostgreSQL for tests: a cluster in a directory of its own, on no port."""
 
 from __future__ import annotations
 
@@ -163,9 +163,9 @@ REFUSES = sqlite3.IntegrityError, psycopg.errors.RaiseException
 """What they raise when a trigger of ours refuses."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """The server of a test module."""
+    """The server of all tests of a folder: each takes databases of its own, and mends what it breaks."""
     with Cluster() as running:
         yield running
 

@@ -134,10 +134,11 @@ class Wire(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         for raw in messages:
             # Other events are dropped as bytes, ten times cheaper than parsed: an account with
             # more rights than it needs must not slow calls down.
-            if raw.startswith(b"Event: ") and not OURS.match(raw):
+            if raw.startswith(b"Event: ") and not OURS.match(raw) and not self._torn:
                 continue
             tears = b"\r\nCallerIDNum: " in raw and not all(name in raw for name in WHOLE)
-            if (self._torn or tears) and not raw.startswith(b"Response: "):
+            # Whatever it begins with: the rest of an event comes next, else the one after it would go too.
+            if self._torn or (tears and not raw.startswith(b"Response: ")):
                 self._torn = not all(name in raw for name in ENDS)
                 log.error("dropped: a caller forged it by his caller ID", message=bytes(raw[:200]))
                 continue

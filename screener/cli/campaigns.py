@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from screener import listening
 from screener.cli.common import Site, T, load, minute, on_store, show, show_table
 from screener.state import Campaigns
 from screener.state.campaigns import MAX_NAME
@@ -44,6 +43,8 @@ def show_all(context: typer.Context, every: Every = False, site: Site = None) ->
             for one in sorted(found, key=lambda one: -one.last)
         ),
     )
+    from screener import listening  # noqa: PLC0415 - numpy
+
     if not listening.INSTALLED:
         show(f"nothing is compared: the extra audio is not installed ({listening.INSTALL})")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import structlog
 import typer
 
-from screener import __version__, app, control, dialplan, listening, notifying, telemetry, transcribing
+from screener import __version__, app, control, dialplan, notifying, telemetry, transcribing
 from screener.cli.common import AsJson, Site, chosen, load, show, show_json, show_table
 from screener.config import failing, failing_packs, state_dir
 from screener.errors import ConfigError, KeyUnusable, ScreenerError
@@ -59,6 +59,8 @@ def _pseudonyms(state: Path) -> tuple[Pseudonyms, str]:
 
 def check(site: Site = None, plan: Dialplan = None) -> None:
     """Check configuration, its examples and the dialplan; exit code 2 and every error if not good."""
+    from screener import listening  # noqa: PLC0415 - numpy
+
     loaded = load(site)
     for one in [*failing(loaded, own=False), *failing_packs(loaded, own=False)]:
         show(f"note: by your changes an example does not hold any more: {one}")
@@ -72,7 +74,7 @@ def check(site: Site = None, plan: Dialplan = None) -> None:
             asyncio.run(transcribing.ready(loaded.settings.transcription.model))
         except ScreenerError as error:
             raise ConfigError([f"{loaded.origin('screener.transcription.model')}: {error}"]) from None
-    if loaded.settings.notify.urls and not notifying.INSTALLED:
+    if loaded.settings.notify.urls and not notifying.installed():
         missing = f"the extra notify is not installed: {notifying.INSTALL}"
         raise ConfigError([f"{loaded.origin('screener.notify.urls')}: notify.urls: {missing}"])
     policy, variant = loaded.policy, loaded.settings.variant

@@ -153,7 +153,7 @@ def with_defaults(tree: Tree, key: str = "feeds") -> Tree:
     if isinstance(defaults, Tree):  # else that is the problem, not each value that no feed has
         for name, feed in feeds.items():
             whole[name] = merge(defaults, feed) if isinstance(feed, Tree) else feed
-    return Tree(tree.place, {**tree, key: Tree(feeds.place, whole, feeds.key_places)}, tree.key_places)
+    return tree.having(key, Tree(feeds.place, whole, feeds.key_places))
 
 
 def told_once(problems: Iterable[str]) -> list[str]:

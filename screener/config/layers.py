@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -35,6 +36,8 @@ SITE = Path("/etc/screener")
 """The directory of the site where a command names no other."""
 SHIPPED = "shipped"
 """Shown in front of shipped files instead of the place where they happen to be installed."""
+_read_shipped = lru_cache(maxsize=64)(read_tree)
+"""They stay as they are while the screener runs, and are nearly all that is read at a reload."""
 
 
 @dataclass(slots=True)
@@ -110,7 +113,7 @@ def _own_first(merged: Tree, over: Tree) -> Tree:
     if not (isinstance(profiles, Tree) and isinstance(own, Tree)):
         return merged
     ordered = Tree(profiles.place, {name: profiles[name] for name in (*own, *profiles)}, profiles.key_places)
-    return Tree(merged.place, {**merged, "profiles": ordered}, merged.key_places)
+    return merged.having("profiles", ordered)
 
 
 def stamps(site: Path | None) -> Stamps:
@@ -146,7 +149,7 @@ def _read_directory(directory: Path, shown: str) -> Layers:
             layers.problems.append(f"{file}:1:1: file: cannot be read: {why(error)}")
             layers.broken.add(name)
             continue
-        tree, problems = read_tree(raw, file)
+        tree, problems = (_read_shipped if shown.startswith(SHIPPED) else read_tree)(raw, file)
         layers.problems += problems
         if tree is None:
             layers.broken.add(name)

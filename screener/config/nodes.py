@@ -86,6 +86,14 @@ class Tree(dict[str, "Node"]):
         super().__init__(items or {})
         self.place, self.key_places = place, dict(keys or {})
 
+    def having(self, key: str, node: Node, place: Place | None = None) -> Tree:
+        """The same but for one key; trees are shared, so that none is changed once it is built.
+
+        `place` is where the key stands if it is new.
+        """
+        keys = {key: place} if place else {}
+        return Tree(self.place, {**self, key: node}, keys | self.key_places)
+
 
 Node: TypeAlias = Scalar | Sequence | Tree
 
@@ -94,7 +102,7 @@ class _UnreadableError(Exception):
     """The file ends here; its argument is the last problem."""
 
 
-def read_tree(raw: bytes, file: str) -> tuple[Tree | None, list[str]]:
+def read_tree(raw: bytes, file: str) -> tuple[Tree | None, tuple[str, ...]]:
     """Read one file, whose top must be a mapping; an empty file is an empty mapping.
 
     Gives the tree and the problems, as `file:line:col: key: text`. With repeated keys there are
@@ -104,11 +112,11 @@ def read_tree(raw: bytes, file: str) -> tuple[Tree | None, list[str]]:
     try:
         root = _Builder(file, _decoded(raw, file), problems).build()
         if isinstance(root, Tree):
-            return root, problems
+            return root, tuple(problems)
         problems.append(f"{root.place}: yaml: expected keys with values, such as 'region: CN'")
     except _UnreadableError as error:
         problems.append(str(error))
-    return None, problems
+    return None, tuple(problems)
 
 
 def merge(base: Tree, over: Tree) -> Tree:

@@ -69,19 +69,19 @@ def readable_certificates(ami: Ami) -> None:
 
 def take_secret(layers: Layers, environ: Mapping[str, str]) -> None:
     """Let the environment stand above the files, with its name as the origin."""
-    ami = layers.trees[SETTINGS].get("ami") if SETTINGS in layers.trees else None
-    if (secret := environ.get(SECRET_VARIABLE)) and isinstance(ami, Tree):
+    tree = layers.trees.get(SETTINGS, Tree(Place(SETTINGS, 1, 1)))
+    if (secret := environ.get(SECRET_VARIABLE)) and isinstance(ami := tree.get("ami"), Tree):
         place = Place(f"environment variable {SECRET_VARIABLE}", 0, 0)
-        ami["secret"] = Scalar(secret, place)
-        ami.key_places.setdefault("secret", place)
+        layers.trees[SETTINGS] = tree.having("ami", ami.having("secret", Scalar(secret, place), place))
 
 
 def complete(layers: Layers) -> None:
     """Lay `ami` and `recordings_dir` under each of several Asterisks; who names a secret has no other."""
-    tree = layers.trees.get(SETTINGS, Tree(Place(SETTINGS, 1, 1), {}, {}))
+    tree = layers.trees.get(SETTINGS, Tree(Place(SETTINGS, 1, 1)))
     ami, pbxs = tree.get("ami"), tree.get("pbxs")
     if not isinstance(ami, Tree) or not isinstance(pbxs, Tree):
         return
+    whole = pbxs
     for name, own in pbxs.items():
         if not isinstance(own, Tree):
             continue
@@ -90,7 +90,8 @@ def complete(layers: Layers) -> None:
             base |= {key: Scalar("", own.place) for key in SECRETS}
         if "recordings_dir" in tree:
             base["recordings_dir"] = tree["recordings_dir"]
-        pbxs[name] = merge(base, own)
+        whole = whole.having(name, merge(base, own))
+    layers.trees[SETTINGS] = tree.having("pbxs", whole)
 
 
 def contradictions(tree: Tree, settings: Settings) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from screener import listening, notifying, transcribing
+from screener import notifying, transcribing
 from screener.config import failing, failing_packs, shipped_dir
 from screener.config.layers import CLOSED, read_layers
 from screener.doctor.checkup import fail, fine, warn
@@ -60,8 +60,10 @@ def _holds_secret(patient: Patient, path: Path) -> bool:
 
 async def extras(patient: Patient) -> AsyncIterator[Finding]:
     """What is switched on is installed."""
+    from screener import listening  # noqa: PLC0415 - numpy
+
     settings = patient.settings
-    if settings.notify.urls and not notifying.INSTALLED:
+    if settings.notify.urls and not notifying.installed():
         yield fail("notify.urls: the extra notify is not installed", "nobody is notified", notifying.INSTALL)
     if settings.transcription.enabled:
         try:

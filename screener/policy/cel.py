@@ -10,17 +10,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from cel_expr_python import cel
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from screener.facts import FactValue
 
 UNKNOWN_SYMBOL = "unknown symbol"
 """How the complaint about a symbol that no rule has begins."""
+_KEPT = 512
+"""Expressions that are not compiled again for the next policy: one that is loaded anew differs in few."""
 
 Values: TypeAlias = cel.Activation
 """Names bound to the values of one call."""
@@ -123,7 +126,7 @@ class Language:
 
     def __init__(self, types: Mapping[str, str]) -> None:
         self._names = frozenset(types)
-        self._env = cel.NewEnv(variables={name: _TYPES[kind] for name, kind in types.items()})
+        self._env = _environment(frozenset(types.items()))
 
     def values(self, values: Mapping[str, FactValue]) -> Values:
         """Bind names to values for `Expression.ask`; names that are left out are missing."""
@@ -131,13 +134,13 @@ class Language:
 
     def names(self, text: str) -> frozenset[str]:
         """The declared names that an expression mentions."""
-        return frozenset(name for chain in _chains(list(_tokens(text))) if (name := self._declared(chain)))
+        return frozenset(name for chain in _chains(_tokens(text)) if (name := self._declared(chain)))
 
     def compile(self, text: str) -> Expression:
         """Raises CelError for anything that could fail later: syntax, names, types, patterns."""
-        tokens = list(_tokens(text))
+        tokens = _tokens(text)
         try:
-            compiled = self._env.compile(text)
+            compiled = _compiled(self._env, text)
         except RuntimeError as error:
             raise CelError(list(self._problems(str(error), tokens))) from None
         if compiled.return_type() != cel.Type.BOOL:
@@ -153,7 +156,7 @@ class Language:
         # The line break ends a comment that an expression may close with.
         together = ", ".join(f"{text}\n" for text in texts)
         try:
-            return Questionnaire(self._env.compile(f"[{together}]"))
+            return Questionnaire(_compiled(self._env, f"[{together}]"))
         except RuntimeError:
             return None
 
@@ -163,7 +166,7 @@ class Language:
             (name for end in range(len(parts), 0, -1) if (name := ".".join(parts[:end])) in self._names), None
         )
 
-    def _problems(self, text: str, tokens: list[_Token]) -> Iterator[CelProblem]:
+    def _problems(self, text: str, tokens: Sequence[_Token]) -> Iterator[CelProblem]:
         found = [(int(line), int(column), said) for line, column, said in _PROBLEM.findall(text)]
         if not found:
             yield CelProblem(1, 1, text.removeprefix("CANCELLED: ").removesuffix(" [CANCELLED]"))
@@ -182,7 +185,7 @@ class Language:
             else:
                 yield CelProblem(line, column, _plainly(said))
 
-    def _bad_patterns(self, tokens: list[_Token]) -> Iterator[CelProblem]:
+    def _bad_patterns(self, tokens: Sequence[_Token]) -> Iterator[CelProblem]:
         """CEL compiles `matches("[")` happily; a pattern built from facts would let the caller write it."""
         for start, token in enumerate(tokens[:-1]):
             if token.text != "matches" or tokens[start + 1].text != "(":
@@ -192,21 +195,34 @@ class Language:
                 at = (pattern or [token])[0]
                 yield CelProblem(at.line, at.column, "the pattern of matches() must be a text in quotes")
                 continue
-            asked = Expression(self._env.compile(f"''.matches({pattern[0].text})"))
+            asked = Expression(_compiled(self._env, f"''.matches({pattern[0].text})"))
             answer = asked.ask(self._env.Activation({}))
             if isinstance(answer, Missing):
                 yield CelProblem(pattern[0].line, pattern[0].column, answer.what)
 
 
-def _tokens(text: str) -> Iterator[_Token]:
+@lru_cache(maxsize=4)
+def _environment(types: frozenset[tuple[str, str]]) -> cel.Env:
+    return cel.NewEnv(variables={name: _TYPES[kind] for name, kind in types})
+
+
+@lru_cache(maxsize=_KEPT)
+def _compiled(environment: cel.Env, text: str) -> cel.Expression:
+    return environment.compile(text)
+
+
+@lru_cache(maxsize=_KEPT)
+def _tokens(text: str) -> tuple[_Token, ...]:
+    found = []
     for match in _TOKEN.finditer(text):
         if match.lastgroup and match.lastgroup != "comment":
             line = text.count("\n", 0, match.start()) + 1
             column = match.start() - text.rfind("\n", 0, match.start())
-            yield _Token(match.lastgroup, match[0], line, column)
+            found.append(_Token(match.lastgroup, match[0], line, column))
+    return tuple(found)
 
 
-def _chains(tokens: list[_Token]) -> Iterator[list[_Token]]:
+def _chains(tokens: Sequence[_Token]) -> Iterator[list[_Token]]:
     """Names joined by dots, such as `caller.kind`."""
     chain: list[_Token] = []
     for before, token in zip([None, *tokens], tokens, strict=False):
@@ -220,7 +236,7 @@ def _chains(tokens: list[_Token]) -> Iterator[list[_Token]]:
         yield chain
 
 
-def _last_argument(tokens: list[_Token], opening: int) -> list[_Token]:
+def _last_argument(tokens: Sequence[_Token], opening: int) -> list[_Token]:
     depth = 0
     argument: list[_Token] = []
     for token in tokens[opening:]:

@@ -13,6 +13,7 @@ from screener.ledger import Ledger, Row, append, calls, verify
 AT = datetime(2026, 3, 4, tzinfo=UTC)
 SEEDS = [
     b'{"call": {"number": "1"}, "verdict": {}}',
+    b"{}",
     b"[]",
     b'{"call": 3}',
     b'{"a": NaN}',
@@ -26,7 +27,7 @@ def target(raw: bytes) -> None:
         path = Path(work) / "ledger.db"
         with Ledger.open(path):
             pass
-        append(path, [Row("1.1", "setup", AT, {}), Row("1.1", "end", AT, {})])
+        append(path, [Row("1.1", "setup", AT, {"trunk": "ours"}), Row("1.1", "end", AT, {})])
         with closing(sqlite3.connect(path)) as db, db:
             for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
                 db.execute(f"DROP TRIGGER {name}")

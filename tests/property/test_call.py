@@ -8,7 +8,7 @@ import contextlib
 from datetime import UTC, datetime
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from screener.ami.wire import Connection, Wire
@@ -130,6 +130,8 @@ PIECES = [
     "\r\n",
     "\r\n\r\n",
     "Event: UserEvent",
+    "Event: Hangup",
+    "Response: Success",
     "UserEvent: Y",
     "CallerIDName: ",
     "Linkedid: ",
@@ -139,6 +141,8 @@ PIECES = [
 
 @settings(deadline=None)  # each piece that is dropped is logged
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=9)).map("".join), st.integers(0, 400))
+@example("\r\n\r\nEvent: Hangup", 0)
+@example("\r\n\r\nResponse: Success", 0)
 def test_event__any_caller_id_that_was_not_cleaned__forges_none_and_later_ones_come(
     number: str, cut: int
 ) -> None:

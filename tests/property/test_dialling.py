@@ -40,7 +40,7 @@ async def lived(url: str, calls: Sequence[tuple[str, int, Manner | None]], *, la
     """The facts after these calls; their ends come after each call, or all of them before."""
     async with connected(url) as client:
         await client.flushall()
-        over, state = client.register_script(OVER), State(url)
+        over, state = client.register_script(OVER), State(url, deadline_s=5)
 
         async def end(did: str, n: int, how: Manner | None) -> None:
             if how:

@@ -532,6 +532,21 @@ def test_config__each_key_of_a_shipped_file_misspelt__one_problem_at_its_line(na
             assert problem.endswith(f"{key}x: unknown key; did you mean {key}?")
 
 
+def test_config__secret_of_the_environment_is_gone__the_next_load_does_not_have_it() -> None:
+    assert loaded(SCREENER_AMI_SECRET="s3cret").ami_secrets()[""].get_secret_value() == "s3cret"  # noqa: S106 - a test's
+    again = loaded()
+    assert again.settings.ami.secret.get_secret_value() == ""
+    assert again.origin("screener.ami.secret").startswith("shipped/screener.yaml:")
+
+
+def test_config__symbol_of_the_load_before_is_gone__the_rule_over_it_is_refused() -> None:
+    rules = f"{RULES}  AGAIN:\n    score: 1\n    when: symbol.LOUD\n    because: again\n"
+    write("rules/local.yaml", rules)
+    assert "AGAIN" in loaded().policy.rules
+    [problem] = problems("rules/local.yaml", rules.replace("  LOUD:", "  LOUDER:"))
+    assert "rules.AGAIN.when: unknown symbol symbol.LOUD" in problem
+
+
 # ---------------------------------------------------------------- variants
 
 

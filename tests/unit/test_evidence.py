@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import getpass
 import hashlib
@@ -13,7 +12,6 @@ import re
 import shutil
 import stat
 import subprocess
-import sys
 import zipfile
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -24,7 +22,6 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from screener.cli import main
 from screener.errors import ScreenerError
 from screener.evidence import sealing, verify
 from screener.evidence.pages import safe_cell
@@ -32,6 +29,7 @@ from screener.evidence.sealing import blocks, seal
 from screener.ledger import Row, append
 from screener.signing import Signer
 from tests import collector
+from tests.commandline import typed
 from tests.users import needs_root
 
 if TYPE_CHECKING:
@@ -40,14 +38,6 @@ if TYPE_CHECKING:
     from tests.commandline import Command
 
 HOSTILE = "=cmd|'/c calc'!A0<script>alert(1)</script>\"'>\x1b[31m\r\n\u202e"
-
-
-def typed(*arguments: object) -> None:
-    """Run a command that must succeed, where there is no test yet."""
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
-        patch.setattr(sys, "argv", ["screener", *map(str, arguments)])
-        with contextlib.suppress(SystemExit):
-            main()
 
 
 @pytest.fixture(scope="module")

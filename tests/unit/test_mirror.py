@@ -54,7 +54,9 @@ class Database:
 
     def getvar(self, action: dict[str, str]) -> str:
         name = action["Variable"].removeprefix("GLOBAL(").removesuffix(")")
-        return f"Response: Success\r\nVariable: {name}\r\nValue: {self.globals.get(name, '')}"
+        # With the only session of the account nobody waits for the lease.
+        value = "1" if name.startswith("AMI_CLIENT(") else self.globals.get(name, "")
+        return f"Response: Success\r\nVariable: {name}\r\nValue: {value}"
 
     def take(self) -> None:
         """As `screener-learn`."""
