@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 SETTLE_S = 10.0
 """How long Asterisk may take to close a recording before it is filed as it is."""
 ADOPT_S = 1.0
+ENDS = timedelta(seconds=5)
+"""So long after its recording was closed an Asterisk under load may say that a call is over."""
 STILL_WRITTEN_S = 60.0
 """An open recording that nobody has written to for so long will not be closed any more."""
 REMEMBERED = 10_000
@@ -118,6 +120,9 @@ class Filing:
         since = self._clock() - timedelta(seconds=STILL_WRITTEN_S)
         if not found or any(not one.complete and one.closed_at > since for one in found):
             return
+        closed_for = self._clock() - max(one.closed_at for one in found)
+        if timedelta() <= closed_for < ENDS:
+            await asyncio.sleep((ENDS - closed_for).total_seconds())
         call = await self._known(stem.name)
         if stem.name in self._concluded or not self._leads():  # its end has come meanwhile, or somebody else
             return

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections import Counter
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+import screener.filing
 from screener import config, ledger
 from screener.ami import Account, Ami
 from screener.call import Ending
@@ -59,6 +61,28 @@ async def test_recording__of_a_call_that_ends_while_unfiled_ones_are_looked_for_
     with ledger.Ledger.open(tmp_path / "ledger.db") as written:
         at_work = filing(tmp_path, written)
         await asyncio.gather(at_work.adopt(), at_work.conclude(ending(stem)))
+        await written.flush()
+        rows = [row for one in ledger.oldest_first(written.path) for row in one]
+    assert Counter(row.kind for row in rows) == {"recording": 2}
+
+
+async def test_recording__of_a_call_whose_end_is_said_late__is_filed_once_with_that_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(screener.filing, "ENDS", timedelta(seconds=1))
+    stem = tmp_path / "spool/2026-03-04" / CALL
+    for leg in ("caller", "mix"):
+        path = stem.with_name(f"{CALL}-{leg}.wav")
+        write(path, hush(1))
+        os.utime(path, (NOW.timestamp(), NOW.timestamp()))
+    with ledger.Ledger.open(tmp_path / "ledger.db") as written:
+        at_work = filing(tmp_path, written)
+
+        async def ends_late() -> None:
+            await asyncio.sleep(0.5)  # so long after the recording was closed
+            await at_work.conclude(ending(stem))
+
+        await asyncio.gather(at_work.adopt(), ends_late())
         await written.flush()
         rows = [row for one in ledger.oldest_first(written.path) for row in one]
     assert Counter(row.kind for row in rows) == {"recording": 2}
