@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import OrderedDict
 from contextlib import suppress
 from datetime import timedelta
@@ -135,8 +136,7 @@ class Filing:
     async def make_good(self) -> None:
         """Tell people of recordings of which we have not, for we were stopped meanwhile. Never raises."""
         try:
-            owed = await asyncio.to_thread(ledger.owed, self._ledger.path, self._clock() - OWED)
-            for one in self._deliverer.overdue([one for one in owed if self._is_here(one)]):
+            for one in await asyncio.to_thread(self._overdue):
                 with (
                     telemetry.about_call(one.call_id),
                     suppress(ScreenerError),
@@ -146,6 +146,10 @@ class Filing:
             log.error("it is not known of which recordings nobody was told", reason=str(error))
         except Exception:
             log.exception("it is not known of which recordings nobody was told")
+
+    def _overdue(self) -> list[CallRecord]:
+        owed = ledger.owed(self._ledger.path, self._clock() - OWED)
+        return self._deliverer.overdue(one for one in owed if self._is_here(one))
 
     async def _tell(self, one: CallRecord) -> None:
         about = next(row.body for row in one.rows if row.kind == "owed")
@@ -159,8 +163,9 @@ class Filing:
         self._deliverer.take(Recorded(one.call_id, stem, number, did, late=True), said)
 
     def _is_here(self, call: CallRecord) -> bool:
-        """Whether it was recorded by this Asterisk: a ledger may be of several."""
-        return any(Path(one["path"]).is_relative_to(self.spool.root) for one in call.recordings)
+        """Whether it was recorded by this Asterisk, for a ledger may be of several, and is there still."""
+        paths = [Path(one["path"]) for one in call.recordings]
+        return any(path.is_relative_to(self.spool.root) and os.path.lexists(path) for path in paths)
 
     async def _known(self, call_id: str) -> CallRecord | None:
         """What is filed of a call: a screener that was killed may have filed its end, and no more."""

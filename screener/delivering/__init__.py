@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import deque
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -29,7 +31,7 @@ from screener.notifying import titled
 from screener.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime, tzinfo
 
     from screener.ami import Ami
@@ -46,8 +48,8 @@ OWED: Final = timedelta(days=7)
 """What is older is not made good any more: it stays with the recordings."""
 FLUSH_S: Final = 5.0
 AT_HAND_MAX: Final = 1000
-LATE_MAX: Final = 100
-"""Of those so many may be made good: new ones must not wait for them."""
+LATE_MAX: Final = 50
+"""Of those so many may be made good: new ones, and alarms, must find room beside them."""
 
 
 class Deliverer:
@@ -71,7 +73,9 @@ class Deliverer:
         self._queue: asyncio.Queue[tuple[Recorded, asyncio.Future[None] | None]] = asyncio.Queue()
         self._at_hand: set[str] = set()
         self._telling: set[str] = set()
-        """Calls of which the notifier has not yet told, or could not."""
+        """Calls of which the notifier has not yet told."""
+        self._refused: deque[str] = deque(maxlen=AT_HAND_MAX)
+        """Calls of which it could not: a target that fails is not tried again at each gap."""
         self._questions = Questions(ami)
 
     @property
@@ -98,8 +102,8 @@ class Deliverer:
 
     def owe(self, recorded: Recorded) -> None:
         """Note that people are to be told of a recording that is about to be filed."""
-        if self._deliver_to or self._tells:
-            body = {"number": recorded.number, "did": recorded.did}
+        if until := sorted(self._wanted(recorded.did)):
+            body = {"number": recorded.number, "did": recorded.did, "until": until}
             self._ledger.append(Row(recorded.call_id, "owed", self._clock(), body))
 
     def take(self, recorded: Recorded, said: asyncio.Future[None] | None) -> None:
@@ -114,16 +118,23 @@ class Deliverer:
         self._at_hand.add(recorded.call_id)
         self._queue.put_nowait((recorded, said))
 
-    def overdue(self, owed: Sequence[CallRecord]) -> list[CallRecord]:
-        """Those of which nobody was told yet, or that lie in no mailbox though they should."""
-        busy, room = self._at_hand | self._telling, max(0, LATE_MAX - len(self._at_hand))
-        return [one for one in owed if one.call_id not in busy and self._due(one)][:room]
+    def overdue(self, owed: Iterable[CallRecord]) -> list[CallRecord]:
+        """Those of which people are still to be told, as many as there is room for; reads no more of them."""
+        busy = self._at_hand | self._telling
+        due = (one for one in owed if one.call_id not in busy and self._due(one))
+        return list(islice(due, max(0, LATE_MAX - len(busy))))
 
     def _due(self, one: CallRecord) -> bool:
-        did = next(str(row.body.get("did")) for row in one.rows if row.kind == "owed")
-        if self._mailbox(did) and not _has(one, "delivered"):
-            return True
-        return self._tells and not _has(one, "notified")
+        about = next(row.body for row in one.rows if row.kind == "owed")
+        wanted = self._wanted(str(about.get("did"))).intersection(about.get("until", ()))
+        if one.call_id in self._refused:
+            wanted.discard("notified")
+        return any(not _has(one, kind) for kind in wanted)
+
+    def _wanted(self, did: str) -> set[str]:
+        """The kinds of the rows by which a recording is settled."""
+        wanted = {"delivered": bool(self._mailbox(did)), "notified": self._tells}
+        return {kind for kind, is_wanted in wanted.items() if is_wanted}
 
     async def run(self) -> None:
         """Deliver what there is, for ever."""
@@ -156,13 +167,15 @@ class Deliverer:
 
     async def _notify(self, recorded: Recorded) -> None:
         record = await self._record(recorded.call_id)
-        if not self._notifier or not self._tells or _has(record, "notified"):
-            return
         call_id = recorded.call_id
+        if not self._notifier or not self._tells or _has(record, "notified") or call_id in self._refused:
+            return
 
         def done(targets: int) -> None:
             if targets:
                 self._ledger.append(Row(call_id, "notified", self._clock(), {}))
+            else:
+                self._refused.append(call_id)
             self._telling.discard(call_id)
 
         self._telling.add(call_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from structlog.testing import capture_logs
 
-from screener import config, delivering, ledger
+from screener import config, delivering, ledger, notifying
 from screener.call import DELIVER_EVENT, DELIVERED_EVENT, Ending
 from screener.delivering import Deliverer, Recorded, asking
 from screener.delivering.describing import REASON_BYTES, described
@@ -133,8 +134,8 @@ class House:
             write(self.stem.with_name(f"{CALL}-{leg}.wav"), hush(1))
         written.append(verdict())
 
-    def process(self) -> tuple[Desk, Filing]:
-        desk = Desk(self.written, TO, Notifier([self.target.url], ["recorded"]))
+    def process(self, to: dict[str, str] = TO, *events: str) -> tuple[Desk, Filing]:
+        desk = Desk(self.written, to, Notifier([self.target.url], events or ["recorded"]))
         place = config.load(None, environ={}).settings.place
         return desk, Filing(
             self.spool, self.written, place, lambda: AT,
@@ -371,4 +372,90 @@ async def test_recording__the_channel_that_asked_waits_no_more__another_one_is_b
     desk.deliverer.receive(asks())
     assert (await desk.answer())["SCREENER_MAILBOX"] == "100@default"
     await until(lambda: desk.deliverer.waiting == 0)
+    await desk.stop()
+
+
+async def test_recording__people_were_told_and_then_mailboxes_are_wanted__goes_into_none(
+    house: House,
+) -> None:
+    desk, filing = house.process({})
+    await filing.conclude(house.ends())
+    await house.told()
+    await until(lambda: desk.deliverer._telling == set())
+    await desk.stop()
+    desk, filing = house.process(TO)
+    assert await filing.adopt()
+    assert desk.deliverer.waiting == 0
+    await desk.stop()
+
+
+async def test_recording__in_its_mailbox_and_then_notifications_are_wanted__is_told_of_by_none(
+    house: House,
+) -> None:
+    desk, filing = house.process(TO, "alarm")
+    desk.deliverer.receive(asks())
+    await filing.conclude(house.ends())
+    await desk.answer()
+    desk.deliverer.receive(delivered("SUCCESS"))
+    await desk.stop()
+    desk, filing = house.process(TO, "recorded")
+    assert await filing.adopt()
+    assert desk.deliverer.waiting == 0
+    await desk.stop()
+
+
+async def test_recording__that_no_target_took__is_told_of_again_by_the_next_process_alone(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifying, "AGAIN_S", 0.01)
+    house.target.answers = [500, 500]
+    desk, filing = house.process({})
+    await filing.conclude(house.ends())
+    assert [(await house.told())["code"] for _ in range(2)] == ["500", "500"]
+    await until(lambda: desk.deliverer._telling == set())
+    await filing.make_good()
+    assert desk.deliverer.waiting == 0
+    await desk.stop()
+    desk, filing = house.process({})
+    await filing.make_good()
+    assert (await house.told())["code"] == "200"
+    await desk.stop()
+
+
+async def test_recording__owed_behind_others_that_are_gone__is_told_of(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivering, "LATE_MAX", 1)
+    desk, filing = house.process()
+    gone = Recorded("1.1", house.stem.with_name("1.1"), "1", "100")
+    desk.deliverer.owe(gone)
+    path = f"{gone.stem}-mix.wav"
+    house.written.append(Row("1.1", "recording", AT, {"path": path}))
+    await desk.stop()
+    await house.filed_and_stopped()
+    house.target.taken.queue.clear()
+    house.target.open.set()
+    desk, filing = house.process()
+    await filing.make_good()
+    assert (await house.told())["title"].startswith("no number left a message for 100")
+    await desk.stop()
+
+
+async def test_recordings__many_are_owed_and_the_target_hangs__an_alarm_has_its_place(
+    house: House,
+) -> None:
+    house.target.open.clear()
+    notifier = Notifier([house.target.url], ["recorded", "alarm"])
+    desk = Desk(house.written, {}, notifier)
+    for number in range(notifying.BOUND + 10):
+        desk.deliverer.owe(recorded(call_id=f"1.{number}"))
+    await house.written.flush()
+    for _ in range(3):
+        for one in desk.deliverer.overdue(ledger.owed(house.written.path, AT)):
+            desk.deliverer.take(replace(recorded(call_id=one.call_id), late=True), None)
+        await until(lambda: desk.deliverer.waiting == 0)
+    with capture_logs() as logs:
+        notifier.alarm("little space left")
+    assert logs == []
+    house.target.open.set()
     await desk.stop()
