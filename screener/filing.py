@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections import OrderedDict
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,6 @@ from screener.ledger import Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from screener.call import Ending
     from screener.delivering import Deliverer
@@ -38,6 +37,8 @@ SETTLE_S = 10.0
 ADOPT_S = 1.0
 STILL_WRITTEN_S = 60.0
 """An open recording that nobody has written to for so long will not be closed any more."""
+CLOCKS_DIFFER = timedelta(days=1)
+"""So far may the clock of the recordings' file system be ahead of ours."""
 REMEMBERED = 10_000
 """Calls with a recording whose end was heard: looking for what nobody filed takes some minutes at most."""
 
@@ -97,7 +98,9 @@ class Filing:
         """
         try:
             await self._ledger.flush(readable=True)  # what waits is known, too
-            known = await asyncio.to_thread(ledger.filed, self._ledger.path)
+            # What is older is passed over below: of a large ledger reading all takes many seconds.
+            after = datetime.fromtimestamp(since, UTC) - CLOCKS_DIFFER if since else None
+            known = await asyncio.to_thread(ledger.filed, self._ledger.path, after)
             for stem in await asyncio.to_thread(recordings.adopt, self.spool.root, known, since):
                 if not self._leads():
                     return False

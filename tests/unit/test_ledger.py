@@ -77,7 +77,8 @@ async def test_calls__rows_of_a_whole_call__fold_into_one_record(place: Place) -
     ]
     kinds = [row.kind for row in record.rows]
     assert kinds == ["setup", "weather", "recording", "recording", "recording", "challenge", "end"]
-    assert filed(place) == {"1.7-caller.wav": 44, "1.7-mix.wav": -1}
+    assert filed(place) == filed(place, NOON) == {"1.7-caller.wav": 44, "1.7-mix.wav": -1}
+    assert filed(place, NOON + timedelta(seconds=1)) == {}
 
 
 async def test_owed__settled_of_another_asterisk_old_or_forged__is_read_of_open_ones_alone(
