@@ -25,7 +25,7 @@ from screener.call import DELIVER_EVENT, DELIVERED_EVENT, DELIVERS_VARIABLE, MAI
 from screener.delivering import asking
 from screener.delivering.asking import BEGUN, Delivered, Question, Questions, Recorded
 from screener.delivering.describing import NAME_CHARS, described
-from screener.errors import AmiError, LedgerError
+from screener.errors import AmiError, CallErased, LedgerError
 from screener.ledger import Row
 from screener.notifying import titled
 from screener.text import printable
@@ -160,6 +160,8 @@ class Deliverer:
                     await self._answer(recorded)
             except AmiError as error:
                 log.warning("a message is delivered once Asterisk is there again", reason=str(error))
+            except CallErased:
+                log.info("the call was erased: nobody is told of its message")
             except Exception:
                 log.exception("a message was not delivered; it stays with the recordings")
             finally:
@@ -187,12 +189,16 @@ class Deliverer:
         return described(record, self._zone if recorded.late else None)
 
     async def _record(self, call_id: str) -> CallRecord | None:
+        """What is filed of a call, None if the ledger cannot tell; raises CallErased."""
         try:
             async with asyncio.timeout(FLUSH_S):
                 await self._ledger.flush(readable=True)
-            return await asyncio.to_thread(ledger.call, self._ledger.path, call_id)
+            found = await asyncio.to_thread(ledger.call, self._ledger.path, call_id)
         except (LedgerError, TimeoutError):
             return None
+        if found is None and not self._ledger.dropped:
+            raise CallErased(call_id)
+        return found
 
     async def _answer(self, recorded: Recorded) -> None:
         mailbox = self._mailbox(recorded.did)

@@ -19,7 +19,7 @@ from screener.call import DELIVER_EVENT, DELIVERED_EVENT, Ending
 from screener.delivering import Deliverer, Recorded, asking
 from screener.delivering.describing import REASON_BYTES, described
 from screener.filing import Filing
-from screener.ledger import Ledger, Row
+from screener.ledger import Keeper, Ledger, Row
 from screener.notifying import Notifier
 from screener.spool import Spool
 from tests.unit.test_recordings import hush, write
@@ -203,10 +203,29 @@ async def test_message__whose_transcript_is_to_come__waits_for_it(
     desk.work.cancel()
 
 
+async def test_message__call_erased_while_its_transcript_is_awaited__nobody_is_told(house: House) -> None:
+    desk, _ = house.process()
+    said = asyncio.get_running_loop().create_future()
+    desk.deliverer.receive(asks())
+    desk.deliverer.take(recorded(), said)
+    await house.written.flush()
+    keeper = Keeper(house.written.path, lambda _: None, lambda number: number, lambda: AT)
+    await asyncio.to_thread(keeper.erase, call=CALL, because="asked to")
+    said.set_result(None)
+    await until(lambda: desk.deliverer.waiting == 0)
+    assert desk.asterisk.answers.empty()
+    # Whatever was told of it would have been told before this.
+    house.written.append(replace(verdict(), call_id="1.1"))
+    desk.deliverer.take(recorded(number="2", call_id="1.1"), None)
+    assert (await house.told())["title"].startswith("2 left a message")
+    await desk.stop()
+
+
 async def test_message__nobody_judged_the_call_or_has_a_mailbox__says_so_and_lets_the_channel_go(
     written: Ledger,
 ) -> None:
     desk = Desk(written)
+    written.append(Row(CALL, "end", AT, {"disposition": "recorded"}))
     desk.deliverer.receive(asks())
     desk.deliverer.take(recorded(did="300"), None)
     values = await desk.answer()
@@ -219,6 +238,7 @@ async def test_message__dialplan_does_not_ask_or_talks_nonsense__is_told(
 ) -> None:
     monkeypatch.setattr(asking, "ASK_S", 0.01)
     desk = Desk(written)
+    written.append(verdict())
     with capture_logs() as logs:
         for strange in ({"Version": "2"}, {"Call": "a b"}, {"Call": ["1", "2"]}, {"Asked": "x"}):
             desk.deliverer.receive(asks() | strange)
