@@ -219,8 +219,8 @@ class Deliverer:
         name, reason = self._described(recorded, record)
         number = re.sub(r"[^+0-9*#]", "", recorded.number)[:40]
         to = "" if _has(record, "delivered") else mailbox
-        values = zip(MAILBOX_VARIABLES, (to, number, name, reason), strict=True)
-        if await self._ami.answer(question, dict(values)) == "sent":
+        told = dict(zip(MAILBOX_VARIABLES, (to, number, name, reason), strict=True))
+        if await self._questions.stands(question) and await self._ami.answer(question, told) == "sent":
             return True
         log.warning("a message could not be delivered yet: it stays with the recordings", mailbox=mailbox)
         return False

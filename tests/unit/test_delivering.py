@@ -44,10 +44,14 @@ class Asterisk:
         self.globals: dict[str, str] = {}
         self.named: asyncio.Queue[str] = asyncio.Queue()
         self.reached = "sent"
+        self.about = CALL
+        """Which call the channel that asks is about."""
 
     async def act(self, name: str, **headers: str) -> SimpleNamespace:
         if name == "Setvar":
             await self.named.put(headers["Value"])
+        if "Channel" in headers:
+            return SimpleNamespace(value=self.about)
         return SimpleNamespace(value=self.globals.get(headers["Variable"]))
 
     async def answer(self, question: delivering.Question, values: Mapping[str, str]) -> str:
