@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import deque
 from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -46,6 +45,8 @@ TRANSCRIPT_S: Final = 300.0
 """How long a message waits for its transcript; the dialplan's channel waits longer, SCREENER_DELIVER_MS."""
 OWED: Final = timedelta(days=7)
 """What is older is not made good any more: it stays with the recordings."""
+REFUSED: Final = timedelta(hours=1)
+"""So long a target that fails is not asked again to tell of a recording."""
 FLUSH_S: Final = 5.0
 AT_HAND_MAX: Final = 1000
 LATE_MAX: Final = 50
@@ -74,8 +75,8 @@ class Deliverer:
         self._at_hand: set[str] = set()
         self._telling: set[str] = set()
         """Calls of which the notifier has not yet told."""
-        self._refused: deque[str] = deque(maxlen=AT_HAND_MAX)
-        """Calls of which it could not: a target that fails is not tried again at each gap."""
+        self._refused: dict[str, datetime] = {}
+        """Calls of which it could not, and since when: they are not tried again at each gap."""
         self._questions = Questions(ami)
 
     @property
@@ -127,7 +128,7 @@ class Deliverer:
     def _due(self, one: CallRecord) -> bool:
         about = next(row.body for row in one.rows if row.kind == "owed")
         wanted = self._wanted(str(about.get("did"))).intersection(about.get("until", ()))
-        if one.call_id in self._refused:
+        if self._is_refused(one.call_id):
             wanted.discard("notified")
         return any(not _has(one, kind) for kind in wanted)
 
@@ -170,20 +171,28 @@ class Deliverer:
     async def _notify(self, recorded: Recorded) -> None:
         record = await self._record(recorded.call_id)
         call_id = recorded.call_id
-        if not self._notifier or not self._tells or _has(record, "notified") or call_id in self._refused:
+        if not self._notifier or not self._tells or _has(record, "notified"):
+            return
+        if self._is_refused(call_id):
             return
 
         def done(targets: int) -> None:
             if targets:
                 self._ledger.append(Row(call_id, "notified", self._clock(), {}))
             else:
-                self._refused.append(call_id)
+                self._refused[call_id] = self._clock()
+                if len(self._refused) > AT_HAND_MAX:
+                    del self._refused[next(iter(self._refused))]
             self._telling.discard(call_id)
 
         self._telling.add(call_id)
         caller = printable(recorded.number, NAME_CHARS)
         title = titled("recorded", caller=caller, called=printable(recorded.did, NAME_CHARS))
         self._notifier.tell("recorded", title, self._described(recorded, record)[1], done)
+
+    def _is_refused(self, call_id: str) -> bool:
+        since = self._refused.get(call_id)
+        return since is not None and self._clock() - since < REFUSED
 
     def _described(self, recorded: Recorded, record: CallRecord | None) -> tuple[str, str]:
         return described(record, self._zone if recorded.late else None)

@@ -428,8 +428,9 @@ async def test_recording__in_its_mailbox_and_then_notifications_are_wanted__is_t
     await desk.stop()
 
 
-async def test_recording__that_no_target_took__is_told_of_again_by_the_next_process_alone(
-    house: House, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("anew", [True, False])
+async def test_recording__that_no_target_took__is_told_of_again_after_an_hour_or_by_the_next_process(
+    house: House, monkeypatch: pytest.MonkeyPatch, *, anew: bool
 ) -> None:
     monkeypatch.setattr(notifying, "AGAIN_S", 0.01)
     house.target.answers = [500, 500]
@@ -439,8 +440,11 @@ async def test_recording__that_no_target_took__is_told_of_again_by_the_next_proc
     await until(lambda: desk.deliverer._telling == set())
     await filing.make_good()
     assert desk.deliverer.waiting == 0
-    await desk.stop()
-    desk, filing = house.process({})
+    if anew:
+        await desk.stop()
+        desk, filing = house.process({})
+    else:
+        monkeypatch.setattr(desk.deliverer, "_clock", lambda: AT + delivering.REFUSED)
     await filing.make_good()
     assert (await house.told())["code"] == "200"
     await desk.stop()
