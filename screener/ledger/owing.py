@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from screener.ledger.reader import CallRecord, _each, reading, record_of
+from screener.ledger.reader import ROWS_OF_CALL, CallRecord, reading, record_of
+from screener.ledger.store import decode, micros
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,14 @@ GROUP BY pbx, call_id ORDER BY min(seq)
 
 
 def owed(path: Place, since: datetime) -> Iterator[CallRecord]:
-    """Calls with a row `owed` since then that is not settled, oldest first; raises as `calls`."""
+    """Calls with a row `owed` since then that is not settled, oldest first; raises as `calls`.
+
+    One with a row that cannot be read is left out: it must not keep the others waiting.
+    """
     with reading(path) as db:
-        for rows in _each(db, OWED, since):
+        for key in db.stream(OWED, (micros(since),)):
+            try:
+                rows = [decode(*row) for row in db.execute(ROWS_OF_CALL, key)]
+            except ValueError:
+                continue
             yield record_of(rows)

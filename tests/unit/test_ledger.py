@@ -97,6 +97,16 @@ async def test_owed__settled_of_another_asterisk_old_or_forged__is_read_of_open_
     assert [one.call_id for one in owed(place, NOON)] == ["1.1", "1.4"]
 
 
+async def test_owed__call_with_a_row_that_cannot_be_read__keeps_no_other_out(path: Path) -> None:
+    with Ledger.open(path) as ledger:
+        for call_id in ("1.1", "1.2"):
+            ledger.append(Row(call_id, "owed", NOON, {"until": ["notified"]}))
+        await ledger.flush()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO row (pbx, call_id, kind, at_us, body) VALUES ('', '1.1', 'note', 0, '[1')")
+    assert [one.call_id for one in owed(path, NOON)] == ["1.2"]
+
+
 async def test_calls__several_calls__newest_first_filtered_and_limited(place: Place) -> None:
     with Ledger.open(place) as ledger:
         for n, action in enumerate([Action.ALLOW, Action.VOICEMAIL, Action.VOICEMAIL, Action.ALLOW]):
