@@ -48,6 +48,8 @@ DELIVERS_VARIABLE = "SCREENER_DELIVERS"
 """Global by which the screener says that recordings are to go into mailboxes."""
 DELIVERIES_VARIABLE = "SCREENER_DELIVERIES"
 """Global by which the dialplan says what became of the latest ones, for a screener that did not hear it."""
+DELIVERED_CALL_VARIABLE = "SCREENER_CALL"
+"""Channel variable that names the call whose recording a channel takes into a mailbox."""
 OWED_VARIABLE = "SCREENER_OWED"
 """Global by which the screener names a recording that was to go into a mailbox while it was away."""
 MAILBOX_VARIABLES = ("SCREENER_MAILBOX", "SCREENER_NUMBER", "SCREENER_NAME", "SCREENER_REASON")

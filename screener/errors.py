@@ -16,6 +16,10 @@ class ScreenerError(Exception):
     exit_code = 1
 
 
+class CallErased(ScreenerError):
+    """A call was erased while something was still to be done about it, which is not done. Calls go on."""
+
+
 class ConfigError(ScreenerError):
     """The configuration cannot be used; `problems` holds every reason as `file:line:col: key: text`.
 

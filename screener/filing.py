@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import OrderedDict
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,6 @@ from screener.ledger import Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from screener.call import Ending
     from screener.delivering import Deliverer
@@ -39,6 +39,8 @@ ENDS = timedelta(seconds=5)
 """So long after its recording was closed an Asterisk under load may say that a call is over."""
 STILL_WRITTEN_S = 60.0
 """An open recording that nobody has written to for so long will not be closed any more."""
+CLOCKS_DIFFER = timedelta(days=1)
+"""So far may the clock of the recordings' file system be ahead of ours."""
 REMEMBERED = 10_000
 """Calls with a recording whose end was heard: looking for what nobody filed takes some minutes at most."""
 
@@ -98,7 +100,9 @@ class Filing:
         """
         try:
             await self._ledger.flush(readable=True)  # what waits is known, too
-            known = await asyncio.to_thread(ledger.filed, self._ledger.path)
+            # What is older is passed over below: of a large ledger reading all takes many seconds.
+            after = datetime.fromtimestamp(since, UTC) - CLOCKS_DIFFER if since else None
+            known = await asyncio.to_thread(ledger.filed, self._ledger.path, after)
             for stem in await asyncio.to_thread(recordings.adopt, self.spool.root, known, since):
                 if not self._leads():
                     return False
@@ -140,8 +144,7 @@ class Filing:
     async def make_good(self) -> None:
         """Tell people of recordings of which we have not, for we were stopped meanwhile. Never raises."""
         try:
-            owed = await asyncio.to_thread(ledger.owed, self._ledger.path, self._clock() - OWED)
-            for one in self._deliverer.overdue([one for one in owed if self._is_here(one)]):
+            for one in await asyncio.to_thread(self._overdue):
                 with (
                     telemetry.about_call(one.call_id),
                     suppress(ScreenerError),
@@ -151,6 +154,10 @@ class Filing:
             log.error("it is not known of which recordings nobody was told", reason=str(error))
         except Exception:
             log.exception("it is not known of which recordings nobody was told")
+
+    def _overdue(self) -> list[CallRecord]:
+        owed = ledger.owed(self._ledger.path, self._clock() - OWED)
+        return self._deliverer.overdue(one for one in owed if self._is_here(one))
 
     async def _tell(self, one: CallRecord) -> None:
         about = next(row.body for row in one.rows if row.kind == "owed")
@@ -164,8 +171,9 @@ class Filing:
         self._deliverer.take(Recorded(one.call_id, stem, number, did, late=True), said)
 
     def _is_here(self, call: CallRecord) -> bool:
-        """Whether it was recorded by this Asterisk: a ledger may be of several."""
-        return any(Path(one["path"]).is_relative_to(self.spool.root) for one in call.recordings)
+        """Whether it was recorded by this Asterisk, for a ledger may be of several, and is there still."""
+        paths = [Path(one["path"]) for one in call.recordings]
+        return any(path.is_relative_to(self.spool.root) and os.path.lexists(path) for path in paths)
 
     async def _known(self, call_id: str) -> CallRecord | None:
         """What is filed of a call: a screener that was killed may have filed its end, and no more."""

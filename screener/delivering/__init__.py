@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import re
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -23,13 +24,13 @@ from screener.call import DELIVER_EVENT, DELIVERED_EVENT, DELIVERS_VARIABLE, MAI
 from screener.delivering import asking
 from screener.delivering.asking import BEGUN, Delivered, Question, Questions, Recorded
 from screener.delivering.describing import NAME_CHARS, described
-from screener.errors import AmiError, LedgerError
+from screener.errors import AmiError, CallErased, LedgerError
 from screener.ledger import Row
 from screener.notifying import titled
 from screener.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime, tzinfo
 
     from screener.ami import Ami
@@ -44,10 +45,12 @@ TRANSCRIPT_S: Final = 300.0
 """How long a message waits for its transcript; the dialplan's channel waits longer, SCREENER_DELIVER_MS."""
 OWED: Final = timedelta(days=7)
 """What is older is not made good any more: it stays with the recordings."""
+REFUSED: Final = timedelta(hours=1)
+"""So long a target that fails is not asked again to tell of a recording."""
 FLUSH_S: Final = 5.0
 AT_HAND_MAX: Final = 1000
-LATE_MAX: Final = 100
-"""Of those so many may be made good: new ones must not wait for them."""
+LATE_MAX: Final = 50
+"""Of those so many may be made good: new ones, and alarms, must find room beside them."""
 
 
 class Deliverer:
@@ -71,7 +74,9 @@ class Deliverer:
         self._queue: asyncio.Queue[tuple[Recorded, asyncio.Future[None] | None]] = asyncio.Queue()
         self._at_hand: set[str] = set()
         self._telling: set[str] = set()
-        """Calls of which the notifier has not yet told, or could not."""
+        """Calls of which the notifier has not yet told."""
+        self._refused: dict[str, datetime] = {}
+        """Calls of which it could not, and since when: they are not tried again at each gap."""
         self._questions = Questions(ami)
 
     @property
@@ -98,8 +103,8 @@ class Deliverer:
 
     def owe(self, recorded: Recorded) -> None:
         """Note that people are to be told of a recording that is about to be filed."""
-        if self._deliver_to or self._tells:
-            body = {"number": recorded.number, "did": recorded.did}
+        if until := sorted(self._wanted(recorded.did)):
+            body = {"number": recorded.number, "did": recorded.did, "until": until}
             self._ledger.append(Row(recorded.call_id, "owed", self._clock(), body))
 
     def take(self, recorded: Recorded, said: asyncio.Future[None] | None) -> None:
@@ -114,16 +119,23 @@ class Deliverer:
         self._at_hand.add(recorded.call_id)
         self._queue.put_nowait((recorded, said))
 
-    def overdue(self, owed: Sequence[CallRecord]) -> list[CallRecord]:
-        """Those of which nobody was told yet, or that lie in no mailbox though they should."""
-        busy, room = self._at_hand | self._telling, max(0, LATE_MAX - len(self._at_hand))
-        return [one for one in owed if one.call_id not in busy and self._due(one)][:room]
+    def overdue(self, owed: Iterable[CallRecord]) -> list[CallRecord]:
+        """Those of which people are still to be told, as many as there is room for; reads no more of them."""
+        busy = self._at_hand | self._telling
+        due = (one for one in owed if one.call_id not in busy and self._due(one))
+        return list(islice(due, max(0, LATE_MAX - len(busy))))
 
     def _due(self, one: CallRecord) -> bool:
-        did = next(str(row.body.get("did")) for row in one.rows if row.kind == "owed")
-        if self._mailbox(did) and not _has(one, "delivered"):
-            return True
-        return self._tells and not _has(one, "notified")
+        about = next(row.body for row in one.rows if row.kind == "owed")
+        wanted = self._wanted(str(about.get("did"))).intersection(about.get("until", ()))
+        if self._is_refused(one.call_id):
+            wanted.discard("notified")
+        return any(not _has(one, kind) for kind in wanted)
+
+    def _wanted(self, did: str) -> set[str]:
+        """The kinds of the rows by which a recording is settled."""
+        wanted = {"delivered": bool(self._mailbox(did)), "notified": self._tells}
+        return {kind for kind, is_wanted in wanted.items() if is_wanted}
 
     async def run(self) -> None:
         """Deliver what there is, for ever."""
@@ -149,6 +161,8 @@ class Deliverer:
                     await self._answer(recorded)
             except AmiError as error:
                 log.warning("a message is delivered once Asterisk is there again", reason=str(error))
+            except CallErased:
+                log.info("the call was erased: nobody is told of its message")
             except Exception:
                 log.exception("a message was not delivered; it stays with the recordings")
             finally:
@@ -156,13 +170,19 @@ class Deliverer:
 
     async def _notify(self, recorded: Recorded) -> None:
         record = await self._record(recorded.call_id)
+        call_id = recorded.call_id
         if not self._notifier or not self._tells or _has(record, "notified"):
             return
-        call_id = recorded.call_id
+        if self._is_refused(call_id):
+            return
 
         def done(targets: int) -> None:
             if targets:
                 self._ledger.append(Row(call_id, "notified", self._clock(), {}))
+            else:
+                self._refused[call_id] = self._clock()
+                if len(self._refused) > AT_HAND_MAX:
+                    del self._refused[next(iter(self._refused))]
             self._telling.discard(call_id)
 
         self._telling.add(call_id)
@@ -170,16 +190,24 @@ class Deliverer:
         title = titled("recorded", caller=caller, called=printable(recorded.did, NAME_CHARS))
         self._notifier.tell("recorded", title, self._described(recorded, record)[1], done)
 
+    def _is_refused(self, call_id: str) -> bool:
+        since = self._refused.get(call_id)
+        return since is not None and self._clock() - since < REFUSED
+
     def _described(self, recorded: Recorded, record: CallRecord | None) -> tuple[str, str]:
         return described(record, self._zone if recorded.late else None)
 
     async def _record(self, call_id: str) -> CallRecord | None:
+        """What is filed of a call, None if the ledger cannot tell; raises CallErased."""
         try:
             async with asyncio.timeout(FLUSH_S):
                 await self._ledger.flush(readable=True)
-            return await asyncio.to_thread(ledger.call, self._ledger.path, call_id)
+            found = await asyncio.to_thread(ledger.call, self._ledger.path, call_id)
         except (LedgerError, TimeoutError):
             return None
+        if found is None and not self._ledger.dropped:
+            raise CallErased(call_id)
+        return found
 
     async def _answer(self, recorded: Recorded) -> None:
         mailbox = self._mailbox(recorded.did)
@@ -200,8 +228,8 @@ class Deliverer:
         name, reason = self._described(recorded, record)
         number = re.sub(r"[^+0-9*#]", "", recorded.number)[:40]
         to = "" if _has(record, "delivered") else mailbox
-        values = zip(MAILBOX_VARIABLES, (to, number, name, reason), strict=True)
-        if await self._ami.answer(question, dict(values)) == "sent":
+        told = dict(zip(MAILBOX_VARIABLES, (to, number, name, reason), strict=True))
+        if await self._questions.stands(question) and await self._ami.answer(question, told) == "sent":
             return True
         log.warning("a message could not be delivered yet: it stays with the recordings", mailbox=mailbox)
         return False

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from screener.call import DELIVERIES_VARIABLE, OWED_VARIABLE
+from screener.call import DELIVERED_CALL_VARIABLE, DELIVERIES_VARIABLE, OWED_VARIABLE
 from screener.errors import AmiError
 from screener.headers import Headers
 
@@ -120,6 +120,14 @@ class Questions:
                 if question := await self.asked(recorded.call_id, NAME_AGAIN_S):
                     return question
         return None
+
+    async def stands(self, question: Question) -> bool:
+        """Whether its channel asks about that call still; raises AmiError.
+
+        Asterisk counts anew when it is restarted: another's channel has its name then.
+        """
+        about = await self._ami.act("Getvar", Channel=question.channel, Variable=DELIVERED_CALL_VARIABLE)
+        return bool(about.value == question.call_id)
 
     async def became(self, call_id: str) -> str:
         """What the dialplan remembers of a delivery: BEGUN, VoiceMail's word, or nothing; raises AmiError."""

@@ -37,7 +37,8 @@ message-release, message-release-failed
     it was delivered so; or not, for `reason`.
 owed
     people are to be told of the recording: `number` and `did` of the call. What was cut short is made good by
-    this, until there is a row `delivered`, if it goes into a mailbox, and `notified`, if anybody is told so.
+    this, until there are rows of the kinds `until`: `delivered`, if it goes into a mailbox, and `notified`,
+    if anybody is told so.
 notified
     one of the targets of notifications has taken it.
 delivered

@@ -49,7 +49,7 @@ ROWS_OF_CALLS = """
 SELECT pbx, call_id, kind, at_us, body FROM row
 WHERE (pbx, call_id) IN (VALUES {}) AND body != '' ORDER BY seq
 """
-
+FILED = "SELECT body FROM row WHERE kind = 'recording' AND at_us >= ? AND body != '' ORDER BY seq"
 ENDS = """
 SELECT pbx, call_id, kind, at_us, body FROM row
 WHERE at_us >= ? AND body != '' AND kind = 'end' ORDER BY at_us DESC, seq DESC
@@ -188,10 +188,10 @@ def count(path: Place, since: datetime | None = None) -> int:
         return int(db.execute(questions, (micros(since),)).fetchone()[0])
 
 
-def filed(path: Place) -> dict[str, int]:
-    """File names and sizes of the recordings it holds, for `recordings.adopt`; LedgerError as `calls`."""
+def filed(path: Place, since: datetime | None = None) -> dict[str, int]:
+    """File names and sizes of the recordings filed since then, for `recordings.adopt`; raises as `calls`."""
     with reading(path) as db:
-        bodies = db.execute("SELECT body FROM row WHERE kind = 'recording' AND body != '' ORDER BY seq")
+        bodies = db.execute(FILED, (micros(since),))
         found = [json.loads(body) for (body,) in bodies]
         return {PurePath(str(one.get("path", ""))).name: one.get("bytes", -1) for one in found}
 

@@ -217,3 +217,33 @@ async def test_recording__screener_killed_while_asterisk_takes_it__lies_there_on
         _, row = await delivered(house, end["Uniqueid"])
         assert (row["mailbox"], row["status"]) == ("100@default", "SUCCESS")
         assert len(inbox(house)) == 1
+
+
+async def test_recording__asterisk_restarted_while_it_is_transcribed__no_other_goes_into_its_mailbox(
+    gate: Path,
+) -> None:
+    settings: dict[str, Any] = {"voicemail": TO_100, "transcription": {"enabled": "true"}}
+    async with House.open(**settings) as house:
+        await mailbox(house)
+        async with Ear.open(house.pbx, events="on") as ear:
+            first = await leaves_message(house, ear)
+            await house.service.record(lambda one: len(one.recordings) == 2)
+            await shows(house, "core show channels", "ask@screener-deliver")
+        house.pbx.kill()
+        house.pbx.spawn()
+        await house.pbx.ready()
+        assert "Loaded" in await house.pbx.cli("module load app_voicemail.so")
+        await shows(house, "dialplan show globals", "SCREENER_DELIVERS=yes")
+        async with Ear.open(house.pbx, events="on") as ear:
+            other = await leaves_message(house, ear, "101")
+            # Its channel has the name of that which asked before, for Asterisk counts anew.
+            await shows(house, "core show channels", "ask@screener-deliver")
+            await asyncio.to_thread(gate.touch)
+            await shows(house, "dialplan show globals", f"SCREENER_OWED={first['Uniqueid']}:")
+            assert inbox(house) == []
+            (await house.call(somebody())).hangup()
+            _, row = await delivered(house, first["Uniqueid"])
+            assert row["status"] == "SUCCESS"
+            assert [unquote(first["Number"]) in one for one in inbox(house)] == [True]
+            record = await house.ended(number=unquote(other["Number"]))
+            assert all(row.kind != "delivered" for row in record.rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,12 +14,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from structlog.testing import capture_logs
 
-from screener import config, delivering, ledger
+from screener import config, delivering, ledger, notifying
 from screener.call import DELIVER_EVENT, DELIVERED_EVENT, Ending
 from screener.delivering import Deliverer, Recorded, asking
 from screener.delivering.describing import REASON_BYTES, described
 from screener.filing import Filing
-from screener.ledger import Ledger, Row
+from screener.ledger import Keeper, Ledger, Row
 from screener.notifying import Notifier
 from screener.spool import Spool
 from tests.unit.test_recordings import hush, write
@@ -43,10 +44,14 @@ class Asterisk:
         self.globals: dict[str, str] = {}
         self.named: asyncio.Queue[str] = asyncio.Queue()
         self.reached = "sent"
+        self.about = CALL
+        """Which call the channel that asks is about."""
 
     async def act(self, name: str, **headers: str) -> SimpleNamespace:
         if name == "Setvar":
             await self.named.put(headers["Value"])
+        if "Channel" in headers:
+            return SimpleNamespace(value=self.about)
         return SimpleNamespace(value=self.globals.get(headers["Variable"]))
 
     async def answer(self, question: delivering.Question, values: Mapping[str, str]) -> str:
@@ -133,8 +138,8 @@ class House:
             write(self.stem.with_name(f"{CALL}-{leg}.wav"), hush(1))
         written.append(verdict())
 
-    def process(self) -> tuple[Desk, Filing]:
-        desk = Desk(self.written, TO, Notifier([self.target.url], ["recorded"]))
+    def process(self, to: dict[str, str] = TO, *events: str) -> tuple[Desk, Filing]:
+        desk = Desk(self.written, to, Notifier([self.target.url], events or ["recorded"]))
         place = config.load(None, environ={}).settings.place
         return desk, Filing(
             self.spool, self.written, place, lambda: AT,
@@ -202,10 +207,29 @@ async def test_message__whose_transcript_is_to_come__waits_for_it(
     desk.work.cancel()
 
 
+async def test_message__call_erased_while_its_transcript_is_awaited__nobody_is_told(house: House) -> None:
+    desk, _ = house.process()
+    said = asyncio.get_running_loop().create_future()
+    desk.deliverer.receive(asks())
+    desk.deliverer.take(recorded(), said)
+    await house.written.flush()
+    keeper = Keeper(house.written.path, lambda _: None, lambda number: number, lambda: AT)
+    await asyncio.to_thread(keeper.erase, call=CALL, because="asked to")
+    said.set_result(None)
+    await until(lambda: desk.deliverer.waiting == 0)
+    assert desk.asterisk.answers.empty()
+    # Whatever was told of it would have been told before this.
+    house.written.append(replace(verdict(), call_id="1.1"))
+    desk.deliverer.take(recorded(number="2", call_id="1.1"), None)
+    assert (await house.told())["title"].startswith("2 left a message")
+    await desk.stop()
+
+
 async def test_message__nobody_judged_the_call_or_has_a_mailbox__says_so_and_lets_the_channel_go(
     written: Ledger,
 ) -> None:
     desk = Desk(written)
+    written.append(Row(CALL, "end", AT, {"disposition": "recorded"}))
     desk.deliverer.receive(asks())
     desk.deliverer.take(recorded(did="300"), None)
     values = await desk.answer()
@@ -218,6 +242,7 @@ async def test_message__dialplan_does_not_ask_or_talks_nonsense__is_told(
 ) -> None:
     monkeypatch.setattr(asking, "ASK_S", 0.01)
     desk = Desk(written)
+    written.append(verdict())
     with capture_logs() as logs:
         for strange in ({"Version": "2"}, {"Call": "a b"}, {"Call": ["1", "2"]}, {"Asked": "x"}):
             desk.deliverer.receive(asks() | strange)
@@ -371,4 +396,94 @@ async def test_recording__the_channel_that_asked_waits_no_more__another_one_is_b
     desk.deliverer.receive(asks())
     assert (await desk.answer())["SCREENER_MAILBOX"] == "100@default"
     await until(lambda: desk.deliverer.waiting == 0)
+    await desk.stop()
+
+
+async def test_recording__people_were_told_and_then_mailboxes_are_wanted__goes_into_none(
+    house: House,
+) -> None:
+    desk, filing = house.process({})
+    await filing.conclude(house.ends())
+    await house.told()
+    await until(lambda: desk.deliverer._telling == set())
+    await desk.stop()
+    desk, filing = house.process(TO)
+    assert await filing.adopt()
+    assert desk.deliverer.waiting == 0
+    await desk.stop()
+
+
+async def test_recording__in_its_mailbox_and_then_notifications_are_wanted__is_told_of_by_none(
+    house: House,
+) -> None:
+    desk, filing = house.process(TO, "alarm")
+    desk.deliverer.receive(asks())
+    await filing.conclude(house.ends())
+    await desk.answer()
+    desk.deliverer.receive(delivered("SUCCESS"))
+    await desk.stop()
+    desk, filing = house.process(TO, "recorded")
+    assert await filing.adopt()
+    assert desk.deliverer.waiting == 0
+    await desk.stop()
+
+
+@pytest.mark.parametrize("anew", [True, False])
+async def test_recording__that_no_target_took__is_told_of_again_after_an_hour_or_by_the_next_process(
+    house: House, monkeypatch: pytest.MonkeyPatch, *, anew: bool
+) -> None:
+    monkeypatch.setattr(notifying, "AGAIN_S", 0.01)
+    house.target.answers = [500, 500]
+    desk, filing = house.process({})
+    await filing.conclude(house.ends())
+    assert [(await house.told())["code"] for _ in range(2)] == ["500", "500"]
+    await until(lambda: desk.deliverer._telling == set())
+    await filing.make_good()
+    assert desk.deliverer.waiting == 0
+    if anew:
+        await desk.stop()
+        desk, filing = house.process({})
+    else:
+        monkeypatch.setattr(desk.deliverer, "_clock", lambda: AT + delivering.REFUSED)
+    await filing.make_good()
+    assert (await house.told())["code"] == "200"
+    await desk.stop()
+
+
+async def test_recording__owed_behind_others_that_are_gone__is_told_of(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivering, "LATE_MAX", 1)
+    desk, filing = house.process()
+    gone = Recorded("1.1", house.stem.with_name("1.1"), "1", "100")
+    desk.deliverer.owe(gone)
+    path = f"{gone.stem}-mix.wav"
+    house.written.append(Row("1.1", "recording", AT, {"path": path}))
+    await desk.stop()
+    await house.filed_and_stopped()
+    house.target.taken.queue.clear()
+    house.target.open.set()
+    desk, filing = house.process()
+    await filing.make_good()
+    assert (await house.told())["title"].startswith("no number left a message for 100")
+    await desk.stop()
+
+
+async def test_recordings__many_are_owed_and_the_target_hangs__an_alarm_has_its_place(
+    house: House,
+) -> None:
+    house.target.open.clear()
+    notifier = Notifier([house.target.url], ["recorded", "alarm"])
+    desk = Desk(house.written, {}, notifier)
+    for number in range(notifying.BOUND + 10):
+        desk.deliverer.owe(recorded(call_id=f"1.{number}"))
+    await house.written.flush()
+    for _ in range(3):
+        for one in desk.deliverer.overdue(ledger.owed(house.written.path, AT)):
+            desk.deliverer.take(replace(recorded(call_id=one.call_id), late=True), None)
+        await until(lambda: desk.deliverer.waiting == 0)
+    with capture_logs() as logs:
+        notifier.alarm("little space left")
+    assert logs == []
+    house.target.open.set()
     await desk.stop()

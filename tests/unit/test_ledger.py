@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from screener.errors import LedgerError
-from screener.ledger import Ledger, Place, Postgres, Row, calls, calls_came_by, ends, filed, verify
+from screener.ledger import Ledger, Place, Postgres, Row, calls, calls_came_by, ends, filed, owed, verify
 from screener.verdict import Action, Hit, Verdict
 from tests.postgres import REFUSES, spell, sql
 
@@ -77,7 +77,34 @@ async def test_calls__rows_of_a_whole_call__fold_into_one_record(place: Place) -
     ]
     kinds = [row.kind for row in record.rows]
     assert kinds == ["setup", "weather", "recording", "recording", "recording", "challenge", "end"]
-    assert filed(place) == {"1.7-caller.wav": 44, "1.7-mix.wav": -1}
+    assert filed(place) == filed(place, NOON) == {"1.7-caller.wav": 44, "1.7-mix.wav": -1}
+    assert filed(place, NOON + timedelta(seconds=1)) == {}
+
+
+async def test_owed__settled_of_another_asterisk_old_or_forged__is_read_of_open_ones_alone(
+    place: Place,
+) -> None:
+    both = ["delivered", "notified"]
+    with Ledger.open(place) as ledger:
+        for call_id, until in {"1.1": both, "1.2": both, "1.3": ["notified"], "1.4": ["delivered"]}.items():
+            ledger.append(Row(call_id, "owed", NOON, {"number": '"delivered"', "until": until}))
+        ledger.append(Row("1.5", "owed", NOON - timedelta(seconds=1), {"until": both}))
+        for call_id, kind in (("1.1", "delivered"), ("1.2", "notified"), ("1.2", "delivered")):
+            ledger.append(Row(call_id, kind, NOON, {}))
+        ledger.append(Row("1.3", "notified", NOON, {}))
+        ledger.append(Row("1.4", "delivered", NOON, {}, pbx="b"))
+        await ledger.flush(readable=True)
+    assert [one.call_id for one in owed(place, NOON)] == ["1.1", "1.4"]
+
+
+async def test_owed__call_with_a_row_that_cannot_be_read__keeps_no_other_out(path: Path) -> None:
+    with Ledger.open(path) as ledger:
+        for call_id in ("1.1", "1.2"):
+            ledger.append(Row(call_id, "owed", NOON, {"until": ["notified"]}))
+        await ledger.flush()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO row (pbx, call_id, kind, at_us, body) VALUES ('', '1.1', 'note', 0, '[1')")
+    assert [one.call_id for one in owed(path, NOON)] == ["1.2"]
 
 
 async def test_calls__several_calls__newest_first_filtered_and_limited(place: Place) -> None:

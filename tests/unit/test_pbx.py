@@ -108,7 +108,7 @@ async def test_recording__owed_by_one_that_stands_by_now__is_told_though_another
     stem = tmp_path / "spool/2026-03-04" / CALL
     with ledger.Ledger.open(tmp_path / "ledger.db") as before:
         write(stem.with_name(f"{CALL}-mix.wav"), hush(1))
-        before.append(Row(CALL, "owed", now(), {"number": "1", "did": "100"}))
+        before.append(Row(CALL, "owed", now(), {"number": "1", "did": "100", "until": ["notified"]}))
         before.append(Row(CALL, "recording", now(), {"path": f"{stem}-mix.wav", "leg": "mix"}))
     with Target() as target:
         notifier = Notifier([target.url], ["recorded"])
