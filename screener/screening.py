@@ -80,8 +80,8 @@ class Screener:
             if name == ASK_EVENT:
                 call = Call.from_event(event, at)
                 if self._is_new(call.id, call.stage):
-                    judging = self._judging[call.id] = self.spawn(call.id, self.screen(call))
-                    judging.add_done_callback(lambda _: self._judging.pop(call.id, None))
+                    self._judging[call.id] = self.spawn(call.id, self.screen(call))
+                    self._judging[call.id].add_done_callback(lambda done: self._judged(call.id, done))
             elif name == END_EVENT:
                 ending = Ending.from_event(event, at)
                 if self._is_new(ending.id, END_EVENT):
@@ -216,6 +216,10 @@ class Screener:
             answered=dialled.answered, talk_s=dialled.talk_s, long_call_s=self.long_call_s
         )
         await self.learning.learn(called.key, f"dialled-{dialled.id}", lesson)
+
+    def _judged(self, call_id: str, done: asyncio.Task[None]) -> None:
+        if self._judging.get(call_id) is done:  # else the next stage asks already
+            del self._judging[call_id]
 
     @property
     def at_hand(self) -> int:
