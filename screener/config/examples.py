@@ -17,8 +17,8 @@ from pydantic_core import PydanticCustomError
 
 from screener import number
 from screener.call import Call, Stage
-from screener.config.settings import Line, OptionalLine, Region, such, whole
 from screener.config.validating import key_place, locate
+from screener.config.values import Line, OptionalLine, Region, such, whole
 from screener.facts import CATALOGUE, NO_TEXT, PRESENTATIONS, facts_of, never_seen
 from screener.policy import Flag, Number, Symbol, Written
 from screener.verdict import Action  # noqa: TC001 - pydantic reads annotations

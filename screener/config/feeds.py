@@ -20,8 +20,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from screener.config.nodes import Scalar, Tree, merge
-from screener.config.settings import Line, OptionalLine, such, whole
 from screener.config.validating import MISSING, locate
+from screener.config.values import Line, OptionalLine, such, whole
 from screener.policy import Flag, Number, Positive, Text, Written
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from pydantic import BeforeValidator, Field, ValidatorFunctionWrapHandler, WithJ
 from screener.config.examples import Moment
 from screener.config.layers import PACKS, SETTINGS
 from screener.config.nodes import Scalar
-from screener.config.settings import Line, Zone  # noqa: TC001 - pydantic reads annotations
 from screener.config.validating import check, key_place, locate
+from screener.config.values import Line, Zone  # noqa: TC001 - pydantic reads annotations
 from screener.packs import Contact, ContactKind, Pack, PackFile, compile_pack, evaluate
 from screener.policy import Flag, Number, Written
 from screener.wording import Kind  # noqa: TC001 - pydantic reads annotations

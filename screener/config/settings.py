@@ -5,140 +5,36 @@ The shipped `screener.yaml` holds the default of each and says what it means.
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import ZoneInfo
 
-import phonenumbers
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, Field, SecretStr
 
+from screener.config.values import (
+    HEARD,
+    DialledPattern,
+    Directory,
+    Line,
+    Mailbox,
+    OptionalLine,
+    PbxName,
+    Region,
+    Zone,
+    apprise_url,
+    listen,
+    number,
+    optional_path,
+    postgres_url,
+    redis_url,
+    such,
+    whole,
+)
 from screener.facts import Place
 from screener.policy import Flag, Trunk, Written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-T = TypeVar("T")
-
-
-def whole(most: int, least: int = 1, expected: str = "a whole number from 1 to {most}") -> BeforeValidator:
-    """Reads a whole number within limits."""
-
-    def read(value: object) -> int:
-        digits = isinstance(value, str) and re.fullmatch(r"0|[1-9][0-9]{0,8}", value, re.ASCII)
-        if digits and least <= int(digits[0]) <= most:
-            return int(digits[0])
-        raise PydanticCustomError("whole", f"expected {expected}", {"most": most})
-
-    return BeforeValidator(read)
-
-
-def such(is_right: Callable[[Any], object], why_not: str) -> AfterValidator:
-    """Takes a value for which that is true, and says of others why not."""
-
-    def read(value: T) -> T:
-        if not is_right(value):
-            raise PydanticCustomError("such", why_not)
-        return value
-
-    return AfterValidator(read)
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, LookupError):
-        return False
-    return True
-
-
-def _absolute(text: object) -> Path:
-    if not (isinstance(text, str) and text.startswith("/")):
-        raise PydanticCustomError("path", "expected a path that begins with /")
-    return Path(text)
-
-
-def _optional_path(text: str) -> str:
-    return str(_absolute(text)) if text else ""
-
-
-_one_line = such(str.isprintable, "expected one line of text")
-_PORT = r"(\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
-_HOST = r"(\[[0-9A-Fa-f:.]+\]|[^][/?#@:,]+)"
-_ACCOUNT = "([^/?#]*@)?"
-_HOSTS = f"{_ACCOUNT}{_HOST}:{_PORT}(,{_HOST}:{_PORT})*"
-_redis_url = such(
-    re.compile(
-        rf"|rediss?://{_ACCOUNT}{_HOST}?(:{_PORT})?(/\d*)?(\?.*)?|unix://{_ACCOUNT}/[^/].*"
-        rf"|redis\+sentinel://{_HOSTS}/[^/?#]+(/\d+)?|redis\+cluster://{_HOSTS}/?",
-        re.ASCII,
-    ).fullmatch,
-    "expected redis://host:port/0, rediss://…, unix:///path, redis+sentinel://host:port,host:port/MASTER "
-    "or redis+cluster://host:port,host:port, or nothing; within a password write %2F for /, %23 for #, "
-    "%3F for ?, %40 for @",
-)
-_postgres_url = such(
-    re.compile(r"$|postgres(ql)?://[!-~]+").match,
-    "expected postgresql://user@host/database, or nothing",
-)
-_zone = such(_is_zone, "no such time zone; expected a name of the IANA database such as Asia/Shanghai or UTC")
-_number = such(
-    re.compile(r"\+?[0-9]{2,15}", re.ASCII).fullmatch, "expected 2 to 15 digits, with or without a leading +"
-)
-
-_listen = such(
-    re.compile(rf"|([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):{_PORT}", re.ASCII).fullmatch,
-    "expected ADDRESS:PORT, such as 127.0.0.1:9465 or [::1]:9465, or nothing",
-)
-
-HEARD = (
-    "af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he "
-    "hi hr ht hu hy id is it ja jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr ms mt my ne nl "
-    "nn no oc pa pl ps pt ro ru sa sd si sk sl sn so sq sr su sv sw ta te tg th tk tl tr tt uk ur uz "
-    "vi yi yo yue zh"
-)
-"""Languages that Whisper knows, by its own codes."""
-
-OptionalLine = Annotated[str, StringConstraints(max_length=255), _one_line]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=255), _one_line]
-DialledPattern = Annotated[
-    str,
-    such(
-        re.compile(r"\*|\+?[A-Za-z0-9_.#-]{1,63}\*?").fullmatch,
-        "expected a number that is called, its beginning and a star such as +8620*, or * for all",
-    ),
-]
-PbxName = Annotated[
-    str,
-    such(
-        re.compile("[a-z0-9][a-z0-9-]{0,31}").fullmatch,
-        "expected a name of 32 characters at most: a to z, 0 to 9, and - but not at the beginning",
-    ),
-]
-Mailbox = Annotated[
-    str,
-    such(
-        re.compile(r"[A-Za-z0-9_.+-]{1,63}@[A-Za-z0-9_.-]{1,63}").fullmatch,
-        "expected a mailbox and its context, such as 100@default",
-    ),
-]
-_apprise_url = such(
-    re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+").fullmatch,
-    "expected a URL of apprise, such as mailto://… or tgram://…",
-)
-Region = Annotated[
-    str,
-    such(
-        phonenumbers.SUPPORTED_REGIONS.__contains__,
-        "no such country; expected two capital letters such as CN or DE",
-    ),
-]
-Zone = Annotated[str, _zone]
-Directory = Annotated[Path, BeforeValidator(_absolute)]
+    from pathlib import Path
 
 
 class Tls(Written):
@@ -170,7 +66,7 @@ class Pbx(Ami):
 class Redis(Written):
     """Where the store is; an empty URL means the embedded one. The URL may hold a password."""
 
-    url: Annotated[OptionalLine, _redis_url] = Field(repr=False)
+    url: Annotated[OptionalLine, redis_url] = Field(repr=False)
     memory_mb: Annotated[int, whole(65_536)]
 
     @property
@@ -182,7 +78,7 @@ class Redis(Written):
 class Ledger(Written):
     """Where the ledger is; an empty URL means a file. The URL may hold a password."""
 
-    url: Annotated[OptionalLine, _postgres_url] = Field(repr=False)
+    url: Annotated[OptionalLine, postgres_url] = Field(repr=False)
 
 
 class TrunkSettings(Written):
@@ -196,7 +92,7 @@ class Trust(Written):
 
     long_call_s: Annotated[int, whole(3600)]
     half_life_days: Annotated[int, whole(3650)]
-    voicemail_dir: Annotated[OptionalLine, AfterValidator(_optional_path)]
+    voicemail_dir: Annotated[OptionalLine, AfterValidator(optional_path)]
 
 
 class Transcription(Written):
@@ -220,7 +116,7 @@ class Voicemail(Written):
 class Notify(Written):
     """Whom to tell of what; the URLs hold passwords."""
 
-    urls: tuple[Annotated[str, _apprise_url], ...] = Field(repr=False)
+    urls: tuple[Annotated[str, apprise_url], ...] = Field(repr=False)
     events: tuple[Literal["recorded", "alarm"], ...]
 
 
@@ -237,7 +133,7 @@ class Retention(Written):
 class Metrics(Written):
     """Where metrics and probes are served; nowhere if `listen` is empty."""
 
-    listen: Annotated[OptionalLine, _listen]
+    listen: Annotated[OptionalLine, listen]
 
 
 class Messages(Written):
@@ -271,7 +167,7 @@ class Settings(Written):
     watch: Literal["notify", "poll", "off"]
     variant: OptionalLine
     packs: tuple[Line, ...]
-    own_numbers: tuple[Annotated[str, _number], ...]
+    own_numbers: tuple[Annotated[str, number], ...]
     trust: Trust
     transcription: Transcription
     retention: Retention
