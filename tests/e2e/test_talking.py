@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.pbx import sound
 from tests.pbx.faults import Ear, Line, brief, somebody
 from tests.pbx.house import House
@@ -129,3 +131,21 @@ async def test_caller__renames_himself_in_mid_call_with_line_breaks__forges_noth
         other.hangup()
         await house.ended(number=number)
         assert not [one for call in house.service.calls() for one in call.rows if one.kind == "dialled"]
+
+
+@pytest.mark.parametrize("forged", [b"1\r\n\r\nEvent: Hangup", b"1\r\n\r\nResponse: Success"])
+async def test_caller__tears_his_events_in_mid_call__loses_no_question_of_the_next_one(forged: bytes) -> None:
+    async with House.open(pbx=QUICK) as house:
+        brief(house.pbx, "press")
+        call = await house.call(impossible())
+        await house.hears(call, "press")
+        call.rename(b"".join(b"%%%02x" % byte for byte in forged))
+        plays(call, 1)
+        await house.service.logged("dropped: a caller forged it")
+        other = await house.call(number := somebody())
+        await house.answered()
+        other.hangup()
+        record = await house.ended(number=number)
+        assert record.setup["action"] == "allow"
+        assert row(record, "end")["missed"] == ""
+        call.hangup()
